@@ -1,0 +1,26 @@
+# Two commands to know: `make run` starts Taskflow, `make test` runs every test.
+.PHONY: run test lint format packages build
+
+SHELL := /bin/bash
+
+# Builds a release and starts a self-contained installation in .taskflow/ (Ctrl-C stops it, the data stays).
+run: packages
+	swift build -c release --product taskflow
+	@exec .build/release/taskflow up $(ARGUMENTS)
+
+# Builds everything and runs all tests on a throw-away Postgres and Redis.
+test: packages
+	@Tests/run.sh $(ARGUMENTS)
+
+lint:
+	swift format lint --strict --parallel -r Services Shared Tests Package.swift
+
+format:
+	swift format format -i --parallel -r Services Shared Tests Package.swift
+
+build: packages
+	swift build -c release --product taskflow
+
+# What the system has to have: C libraries, Postgres and Redis.
+packages:
+	@.ci/packages

@@ -1,0 +1,236 @@
+import NIOCore
+
+/// A connection from outside: cuts its bytes into requests, one ``Exchange`` after the other, and watches its deadlines.
+/// Lives on one event loop.
+final class ClientConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private enum Phase {
+        /// Between requests.
+        case idle(since: NIODeadline)
+        /// Some of a head has come.
+        case head(since: NIODeadline)
+        case exchange(Exchange)
+        /// An answer was given before its request was complete; the rest is read and dropped.
+        case discarding(rest: Int, since: NIODeadline)
+        /// The last answer is sent; reads on a little, since closing at once would take the answer away from a client
+        /// that is still sending.
+        case lingering(until: NIODeadline, rest: Int)
+        case closed
+    }
+    /// How much is read ahead of what can be used.
+    private static let readAhead = 65_536
+
+    let front: Front
+    let pool: LoopPool
+    let peer: NetworkAddress?
+    private(set) var channel: (any Channel)?
+    private var parser: RequestParser
+    private var inbound = ByteBuffer()
+    private var phase: Phase
+    private var isReading = false
+    private var isProcessing = false
+    private var inputEnded = false
+
+    init(front: Front, pool: LoopPool, peer: NetworkAddress?) {
+        self.front = front
+        self.pool = pool
+        self.peer = peer
+        parser = RequestParser(limits: front.table.configuration.limits)
+        phase = .idle(since: .now())
+    }
+
+    // MARK: What an exchange asks for
+
+    func write(_ part: ByteBuffer) { channel?.write(part, promise: nil) }
+
+    func flush() { channel?.flush() }
+
+    var isWritable: Bool { channel?.isWritable ?? false }
+
+    /// More of the request's body can be taken.
+    func bodyWanted() { process() }
+
+    /// The answer is complete.
+    func finished(_ exchange: Exchange, keepsAlive: Bool, requestIsComplete: Bool) {
+        guard case .exchange(let current) = phase, current === exchange else { return }
+        flush()
+        guard keepsAlive, !inputEnded else {
+            if requestIsComplete { return close() }
+            return linger()
+        }
+        phase = requestIsComplete ? .idle(since: .now()) : .discarding(rest: Self.readAhead, since: .now())
+        process()
+    }
+
+    /// The answer cannot be completed: the client must not take what it has for the whole.
+    func abandon(_ exchange: Exchange) {
+        guard case .exchange(let current) = phase, current === exchange else { return }
+        close()
+    }
+
+    private func linger() {
+        phase = .lingering(until: .now() + .seconds(2), rest: 1_048_576)
+        inbound.clear()
+        channel?.close(mode: .output, promise: nil)
+        read()
+    }
+
+    private func close() {
+        phase = .closed
+        channel?.close(promise: nil)
+    }
+
+    /// The gateway stops; whatever is still running has had its time.
+    func stop() { channel?.close(promise: nil) }
+
+    // MARK: Deadlines
+
+    func tick(_ now: NIODeadline) {
+        let limits = front.table.configuration.limits
+        switch phase {
+        case .idle(let since):
+            if front.isClosing || now - since > limits.idleTimeout.amount { close() }
+        case .head(let since):
+            if now - since > limits.headerTimeout.amount { reject(.timeout("The head of the request")) }
+        case .exchange(let exchange): exchange.tick(now)
+        case .discarding(_, let since):
+            if now - since > limits.headerTimeout.amount { linger() }
+        case .lingering(let until, _):
+            if now > until { close() }
+        case .closed: break
+        }
+    }
+
+    // MARK: Bytes
+
+    private func process() {
+        guard !isProcessing else { return }
+        isProcessing = true
+        while step() {}
+        isProcessing = false
+        read()
+    }
+
+    /// Whether something was done and more may follow.
+    private func step() -> Bool {
+        switch phase {
+        case .idle, .head: return stepHead()
+        case .exchange(let exchange):
+            guard exchange.wantsBody else { return false }
+            switch parser.next(&inbound) {
+            case .body(let part): exchange.received(part)
+            case .end: exchange.receivedEnd()
+            case .failure(let rejection): exchange.broke(rejection)
+            case .more, .head: return false
+            }
+            return true
+        case .discarding(let rest, let since):
+            switch parser.next(&inbound) {
+            case .body(let part):
+                if part.readableBytes > rest {
+                    linger()
+                } else {
+                    phase = .discarding(rest: rest - part.readableBytes, since: since)
+                }
+            case .end: phase = .idle(since: .now())
+            case .failure: close()
+            case .more, .head: return false
+            }
+            return true
+        case .lingering, .closed: return false
+        }
+    }
+
+    private func stepHead() -> Bool {
+        switch parser.next(&inbound) {
+        case .head(let head):
+            let exchange = Exchange(head, connection: self)
+            if head.framing == .none, case .end = parser.next(&inbound) { exchange.requestIsComplete = true }
+            phase = .exchange(exchange)
+            exchange.begin()
+            return true
+        case .failure(let rejection):
+            reject(rejection)
+            return true
+        case .more:
+            switch (phase, parser.isInsideHead) {
+            case (.idle, true): phase = .head(since: .now())
+            case (.head, false): phase = .idle(since: .now())
+            default: break
+            }
+            return false
+        case .body, .end: return false
+        }
+    }
+
+    /// Answers what never became a request.
+    private func reject(_ rejection: Rejection) {
+        let exchange = Exchange(
+            RequestHead(method: "-", target: "-", minorVersion: 1, headers: HeaderFields(), framing: .none), connection: self)
+        phase = .exchange(exchange)
+        exchange.broke(rejection)
+    }
+
+    private func read() {
+        guard !isReading, !inputEnded, inbound.readableBytes < Self.readAhead else { return }
+        if case .closed = phase { return }
+        isReading = true
+        channel?.read()
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) { channel = context.channel }
+
+    func channelActive(context: ChannelHandlerContext) {
+        pool.add(self)
+        read()
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var part = unwrapInboundIn(data)
+        if case .lingering(let until, let rest) = phase {
+            if part.readableBytes > rest { close() } else { phase = .lingering(until: until, rest: rest - part.readableBytes) }
+            return
+        }
+        if inbound.readableBytes == 0 { inbound = part } else { inbound.writeBuffer(&part) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        process()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if case .exchange(let exchange) = phase, context.channel.isWritable { exchange.clientBecameWritable() }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let event = event as? ChannelEvent, event == .inputClosed else { return }
+        inputEnded = true
+        isReading = false
+        process()
+        // A client may close its half after a complete request and still wait for the answer.
+        switch phase {
+        case .exchange(let exchange) where exchange.requestIsComplete: break
+        case .exchange(let exchange):
+            exchange.clientLeft()
+            close()
+        default: close()
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        pool.remove(self)
+        front.connectionClosed(peer)
+        if case .exchange(let exchange) = phase { exchange.clientLeft() }
+        phase = .closed
+        channel = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

@@ -1,0 +1,75 @@
+import Chronology
+import Crypto
+import Redis
+
+/// The limits that all gateways share, in Redis; this gateway's own while Redis is away.
+final class SharedRates: Sendable {
+    struct Result: Sendable {
+        var rule: RateRule
+        var answer: RateWindow.Answer
+    }
+
+    private static let digest = Insecure.SHA1.hash(data: Array(RateScript.source.utf8))
+        .map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+
+    private let redis: RedisClient
+    private let local = LocalRates()
+    private let clock: WallClock
+
+    init(redis: RedisClient, clock: WallClock) {
+        self.redis = redis
+        self.clock = clock
+    }
+
+    func take(_ keyed: [(rule: RateRule, key: String)]) async -> [Result] {
+        let commands = keyed.map { Self.command("EVALSHA", Self.digest, $0.rule, $0.key) }
+        guard var values = try? await redis.send(commands), values.count == keyed.count else { return locally(keyed) }
+        // A server that has not seen the script is told it; the others are not asked again, or they would count twice.
+        let missing = values.indices.filter { if case .error(let text) = values[$0] { text.hasPrefix("NOSCRIPT") } else { false } }
+        if !missing.isEmpty {
+            let again = missing.map { Self.command("EVAL", RateScript.source, keyed[$0].rule, keyed[$0].key) }
+            guard let newer = try? await redis.send(again), newer.count == missing.count else { return locally(keyed) }
+            for (index, value) in zip(missing, newer) { values[index] = value }
+        }
+        var results: [Result] = []
+        for (entry, value) in zip(keyed, values) {
+            guard
+                case .array(let numbers) = value, numbers.count == 3, case .integer(let allowed) = numbers[0],
+                case .integer(let remaining) = numbers[1], case .integer(let wait) = numbers[2]
+            else { return locally(keyed) }
+            let answer = RateWindow.Answer(
+                isAllowed: allowed == 1, remaining: max(0, Int(remaining)), waitMilliseconds: wait)
+            results.append(Result(rule: entry.rule, answer: answer))
+        }
+        return results
+    }
+
+    private func locally(_ keyed: [(rule: RateRule, key: String)]) -> [Result] {
+        let now = clock.now.microseconds / 1000
+        return keyed.map { Result(rule: $0.rule, answer: local.take($0.rule, key: $0.key, now: now)) }
+    }
+
+    private static func command(_ name: String, _ script: String, _ rule: RateRule, _ key: String) -> RedisCommand {
+        RedisCommand([name, script, "1", key, String(rule.count), String(rule.window.milliseconds), String(rule.burst)])
+    }
+}
+
+/// `RateLimit-Policy` and `RateLimit`, structured fields of draft-ietf-httpapi-ratelimit-headers.
+enum RateFields {
+    static func fields(_ results: [SharedRates.Result]) -> [HeaderFields.Field] {
+        guard !results.isEmpty else { return [] }
+        let policies = results.map { result in
+            "\"\(result.rule.name)\";q=\(result.rule.count);w=\(result.rule.window.milliseconds / 1000)"
+        }
+        let states = results.map { result in
+            let wait =
+                result.answer.isAllowed
+                ? result.rule.window.milliseconds / 1000 : max(1, (result.answer.waitMilliseconds + 999) / 1000)
+            return "\"\(result.rule.name)\";r=\(result.answer.remaining);t=\(wait)"
+        }
+        return [
+            HeaderFields.Field(name: "ratelimit-policy", value: policies.joined(separator: ", ")),
+            HeaderFields.Field(name: "ratelimit", value: states.joined(separator: ", ")),
+        ]
+    }
+}

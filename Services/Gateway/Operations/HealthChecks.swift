@@ -1,0 +1,59 @@
+import AsyncHTTPClient
+import Logging
+import NIOCore
+import NIOHTTP1
+import ServiceKit
+import ServiceLifecycle
+
+/// Asks every server whether it is ready, at the rhythm its upstream says.
+struct HealthChecks: Service, CustomStringConvertible {
+    /// After so long the gateway serves even if not every upstream was seen well: one broken service must not keep the
+    /// others from being reached.
+    private static let patience = Duration.seconds(30)
+
+    let front: Front
+
+    var description: String { "gateway health checks" }
+
+    func run() async throws {
+        let began = ContinuousClock.now
+        try? await cancelWhenGracefulShutdown {
+            var due: [String: ContinuousClock.Instant] = [:]
+            while !Task.isCancelled {
+                let upstreams = front.table.upstreams
+                let now = ContinuousClock.now
+                let asked = upstreams.filter { upstream in due[upstream.rule.name].map { $0 <= now } ?? true }
+                for upstream in asked {
+                    let isEager = front.stage == .starting
+                    due[upstream.rule.name] = now + (isEager ? .milliseconds(200) : upstream.rule.healthEvery)
+                }
+                await check(asked)
+                front.meters.report(upstreams)
+                let areSeen = upstreams.allSatisfy { $0.snapshot.contains { $0.isReady == true } }
+                if front.stage == .starting, areSeen || .now - began > Self.patience { front.enter(.serving) }
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+
+    private func check(_ upstreams: [Upstream]) async {
+        await withTaskGroup(of: Void.self) { group in
+            for upstream in upstreams {
+                for (index, address) in upstream.rule.servers.enumerated() {
+                    group.addTask {
+                        let isReady = await isReady(address, upstream.rule)
+                        upstream.noteHealth(index, isReady: isReady)
+                    }
+                }
+            }
+        }
+    }
+
+    private func isReady(_ address: ListenAddress, _ rule: UpstreamRule) async -> Bool {
+        var request = HTTPClientRequest(url: "http://\(address)\(rule.healthPath)")
+        request.headers.add(name: "x-internal-credential", value: front.credential)
+        guard let answer = try? await HTTPClient.shared.execute(request, timeout: rule.connectTimeout.amount) else { return false }
+        _ = try? await answer.body.collect(upTo: 65_536)
+        return answer.status.code == 200
+    }
+}

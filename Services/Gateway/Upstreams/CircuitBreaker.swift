@@ -1,0 +1,73 @@
+import NIOCore
+
+/// Keeps requests away from a server that fails, and finds out with one request at a time whether it is back.
+struct CircuitBreaker: Sendable, Hashable {
+    enum State: Sendable, Hashable {
+        /// Requests pass. Can transition to open.
+        case closed(failures: Int)
+        /// No request passes before the moment. Can transition to probing.
+        case open(until: NIODeadline, span: Duration)
+        /// One request is on its way, the others wait for its outcome. Can transition to closed or open; back to a
+        /// second probe when the first has said nothing for its span.
+        case probing(since: NIODeadline, span: Duration)
+    }
+    private(set) var state = State.closed(failures: 0)
+    private let threshold: Int
+    private let shortest: Duration
+    private let longest: Duration
+
+    init(_ rule: UpstreamRule) {
+        threshold = rule.ejectAfter
+        shortest = rule.ejectFor
+        longest = rule.ejectForAtMost
+    }
+
+    /// Whether a request could pass now; changes nothing.
+    func isPassable(now: NIODeadline) -> Bool {
+        switch state {
+        case .closed: true
+        case .open(let until, _): now >= until
+        case .probing(let since, let span): now >= since + span.amount
+        }
+    }
+
+    /// Takes the probe if the circuit is open and its time has come. To be called for the server chosen.
+    mutating func pass(now: NIODeadline) {
+        switch state {
+        case .closed: break
+        case .open(_, let span), .probing(_, let span): state = .probing(since: now, span: span)
+        }
+    }
+
+    mutating func succeeded() { state = .closed(failures: 0) }
+
+    /// Returns whether this failure has opened the circuit.
+    @discardableResult
+    mutating func failed(now: NIODeadline) -> Bool {
+        switch state {
+        case .closed(let failures):
+            if failures + 1 < threshold {
+                state = .closed(failures: failures + 1)
+                return false
+            }
+            state = .open(until: now + shortest.amount, span: shortest)
+            return true
+        case .open: return false
+        case .probing(_, let span):
+            let longer = min(span * 2, longest)
+            state = .open(until: now + longer.amount, span: longer)
+            return true
+        }
+    }
+
+    /// Seconds until a request may be tried again, at least 1.
+    func retryAfter(now: NIODeadline) -> Int {
+        guard case .open(let until, _) = state, until > now else { return 1 }
+        return Int((until - now).nanoseconds / 1_000_000_000) + 1
+    }
+}
+
+extension Duration {
+    /// The same for NIO.
+    var amount: TimeAmount { .milliseconds(milliseconds) }
+}

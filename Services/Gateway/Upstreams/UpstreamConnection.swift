@@ -1,0 +1,167 @@
+import NIOCore
+
+/// Whoever waits for a service's answer; called on the event loop.
+protocol UpstreamUser: AnyObject {
+    func upstreamAnswered(_ head: ResponseHead)
+    func upstreamSent(_ body: ByteBuffer)
+    func upstreamFinished()
+    /// All that had come in one go has been handed over.
+    func upstreamPaused()
+    func upstreamBroke()
+    func upstreamBecameWritable()
+}
+
+/// A kept connection to one server, used by one request at a time; lives on one event loop.
+final class UpstreamConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let server: ListenAddress
+    private let pool: LoopPool
+    private let channel: any Channel
+    private var parser = ResponseParser()
+    private var buffer = ByteBuffer()
+    private var user: (any UpstreamUser)?
+    private var isReading = false
+    private var isDelivering = false
+    private var isFinished = false
+    /// Set while the user cannot take more.
+    private var isHeld = false
+    private(set) var isBroken = false
+    private(set) var idleSince = NIODeadline.now()
+    /// How many requests it has served.
+    private(set) var uses = 0
+    /// Whether anything of the present answer has come.
+    private(set) var hasAnswerBytes = false
+
+    init(server: ListenAddress, pool: LoopPool, channel: any Channel) {
+        self.server = server
+        self.pool = pool
+        self.channel = channel
+    }
+
+    var isWritable: Bool { channel.isWritable }
+
+    /// Sends a request's head; the answer goes to `user`.
+    func begin(_ head: ByteBuffer, method: String, user: any UpstreamUser) {
+        self.user = user
+        uses += 1
+        parser = ResponseParser(isHead: method == "HEAD")
+        hasAnswerBytes = false
+        isFinished = false
+        isHeld = false
+        channel.write(head, promise: nil)
+        read()
+    }
+
+    func write(_ part: ByteBuffer) { channel.write(part, promise: nil) }
+
+    func flush() { channel.flush() }
+
+    /// Stops handing over until ``release()``.
+    func hold() { isHeld = true }
+
+    func release() {
+        guard isHeld else { return }
+        isHeld = false
+        deliver()
+        read()
+    }
+
+    /// Gives the connection back; it is kept if the answer was complete and says so.
+    func finish(reusable: Bool) {
+        user = nil
+        if reusable, isFinished, !isBroken, buffer.readableBytes == 0, channel.isActive {
+            idleSince = .now()
+            pool.keep(self)
+        } else {
+            close()
+        }
+    }
+
+    func close() {
+        user = nil
+        isBroken = true
+        channel.close(promise: nil)
+    }
+
+    private func read() {
+        // The pending read on an idle connection is what notices its end.
+        guard !isReading, !isHeld, !isBroken else { return }
+        isReading = true
+        channel.read()
+    }
+
+    private func deliver() {
+        guard !isDelivering else { return }
+        isDelivering = true
+        defer { isDelivering = false }
+        while let user, !isHeld, !isFinished {
+            switch parser.next(&buffer) {
+            case .head(let head): user.upstreamAnswered(head)
+            case .body(let part): user.upstreamSent(part)
+            case .end:
+                isFinished = true
+                user.upstreamFinished()
+            case .more:
+                user.upstreamPaused()
+                if isBroken { atEnd() }
+                return
+            case .failure:
+                fail()
+                return
+            }
+        }
+    }
+
+    /// The connection has ended and everything it brought is handed over.
+    private func atEnd() {
+        guard let user, !isFinished else { return }
+        if parser.endsWithConnection {
+            isFinished = true
+            user.upstreamFinished()
+        } else {
+            fail()
+        }
+    }
+
+    private func fail() {
+        let user = user
+        close()
+        user?.upstreamBroke()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var part = unwrapInboundIn(data)
+        guard user != nil else {
+            // Nobody asked: whatever it is, this connection is out of step.
+            close()
+            return
+        }
+        hasAnswerBytes = true
+        if buffer.readableBytes == 0 { buffer = part } else { buffer.writeBuffer(&part) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        deliver()
+        read()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        isBroken = true
+        isReading = false
+        if user == nil { pool.forget(self) } else if !isHeld { deliver() }
+        if user != nil, !isHeld { atEnd() }
+        context.fireChannelInactive()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { user?.upstreamBecameWritable() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        isBroken = true
+        context.close(promise: nil)
+    }
+}

@@ -1,0 +1,8 @@
+import Events
+
+/// What this service says; the list that its README and the catalogue of events are compared with.
+enum PublishedEvents {
+    static let all: [any Event.Type] = [
+        OrganizationUpdated.self, OrganizationDeleted.self, UserCreated.self, UserUpdated.self,
+    ]
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Configuration
+import GatewayService
+import Logging
+import ServiceKit
+import ServiceLifecycle
+import UnixSignals
+
+/// `taskflow serve`: runs some or all services in this process.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run some or all of the services in this process.",
+        discussion: """
+            Without a name it runs all six. One name a process gives the deployment of one container a service: \
+            start as many of each as you like, in any order; each waits for Postgres, its schema and Redis.
+
+              taskflow serve                       everything
+              taskflow serve task                  the task service alone
+              taskflow serve auth organization     two of them
+
+            Settings (environment or .env): TASKFLOW_SECRET, TASKFLOW_PUBLIC_URL, TASKFLOW_REDIS_URL,
+            TASKFLOW_<SERVICE>_DATABASE_URL, TASKFLOW_<SERVICE>_LISTEN, TASKFLOW_<SERVICE>_URL,
+            TASKFLOW_UPSTREAM_<SERVICE>, TASKFLOW_GATEWAY_LISTEN. docs/operations.md has them all.
+            """
+    )
+
+    @Argument(help: "auth, organization, project, task, notification, gateway; all when none is named.")
+    var services: [ServiceName] = []
+
+    func run() async throws {
+        let chosen = services.isEmpty ? ServiceName.allCases : ServiceName.allCases.filter(services.contains)
+        try await Program.run {
+            let config = try Program.settings()
+            let logger = try Program.bootstrap(config)
+            let parts = try Parts(chosen, config: config, logger: logger)
+            try await parts.run(logger: logger)
+        }
+    }
+}
+
+/// The services of one process, put together and ready to run.
+struct Parts {
+    /// In dependency order, the gateway last.
+    let services: [any Service]
+
+    init(_ names: [ServiceName], config: ConfigReader, logger: Logger) throws {
+        var services: [any Service] = []
+        for name in names {
+            if let assembly = try name.assemble(config, logger: logger) {
+                services += assembly.services
+            } else {
+                services += try GatewayApp.assemble(config, logger: logger, openAPI: ServiceName.documents).services
+            }
+        }
+        self.services = services
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains; returns normally after a graceful shutdown.
+    func run(with others: [any Service] = [], logger: Logger) async throws {
+        var configuration = ServiceGroupConfiguration(
+            services: (services + others).map {
+                .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger
+        )
+        configuration.maximumGracefulShutdownDuration = .seconds(35)
+        try await ServiceGroup(configuration: configuration).run()
+    }
+}

@@ -1,0 +1,199 @@
+import Crypto
+import Foundation
+import Logging
+
+/// A private Postgres cluster and a private Redis for one installation, run from the installed server programs on Unix
+/// sockets.
+struct EmbeddedServers {
+    /// Where the servers keep their data.
+    let state: String
+    /// Where their sockets are.
+    let sockets: String
+    /// Password of the cluster's administrator.
+    let administratorPassword: String
+    private let postgresAccount: SystemAccount?
+    private let redisAccount: SystemAccount?
+
+    /// The administrator's role, made by initdb.
+    static let administrator = "taskflow_admin"
+    /// The one database; each service has a schema in it.
+    static let database = "taskflow"
+
+    /// Servers for an installation folder. As root they run under the accounts `postgres` and `redis`; if those may
+    /// not reach the folder (a home closed to others, say) their data is kept in `/var/lib/taskflow` and linked from it.
+    init(directory: String, administratorPassword: String) throws {
+        self.administratorPassword = administratorPassword
+        if geteuid() == 0 {
+            guard let account = SystemAccount(named: "postgres") else {
+                throw StartError("there is no account named postgres: install the package postgresql")
+            }
+            postgresAccount = account
+            redisAccount = SystemAccount(named: "redis") ?? account
+        } else {
+            postgresAccount = nil
+            redisAccount = nil
+        }
+        let name = SHA256.hash(data: Data(directory.utf8)).prefix(6).map { byte in
+            (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
+        var state = directory
+        if let postgresAccount, !EmbeddedServers.isReachable(directory, by: postgresAccount) {
+            state = "/var/lib/taskflow/\(name)"
+            try EmbeddedServers.makeFolder("/var/lib/taskflow", mode: 0o755, owner: nil)
+            try EmbeddedServers.makeFolder(state, mode: 0o755, owner: nil)
+            try? FileManager.default.removeItem(atPath: "\(directory)/servers")
+            try? FileManager.default.createSymbolicLink(atPath: "\(directory)/servers", withDestinationPath: state)
+        }
+        self.state = state
+        // A Unix socket's path holds at most 107 bytes.
+        let near = "\(state)/run"
+        sockets = near.utf8.count < 80 ? near : "/tmp/taskflow-\(name)"
+    }
+
+    /// Starts both servers; whichever was started before a failure is stopped again.
+    func start(logger: Logger) async throws -> RunningServers {
+        // As root the servers' accounts have to get through; what is secret in the folder has modes of its own.
+        if postgresAccount != nil { chmod(state, 0o755) }
+        try EmbeddedServers.makeFolder(sockets, mode: 0o711, owner: postgresAccount)
+        try EmbeddedServers.makeFolder("\(sockets)/redis", mode: 0o700, owner: redisAccount)
+        let postgres = try await startPostgres(logger: logger)
+        do {
+            let redis = try await startRedis(logger: logger)
+            return RunningServers(postgres: postgres, redis: redis)
+        } catch {
+            await postgres.stop(signal: SIGINT, within: 30)
+            throw error
+        }
+    }
+
+    /// libpq URI for a role, over the socket.
+    func postgresURL(role: String, password: String, database: String = EmbeddedServers.database) -> String {
+        let host = sockets.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? sockets
+        return "postgresql://\(role):\(password)@\(host):5432/\(database)"
+    }
+
+    /// URL of the Redis socket.
+    var redisURL: String { "unix://\(sockets)/redis/redis.sock" }
+
+    private func startPostgres(logger: Logger) async throws -> ChildProcess {
+        guard let initdb = SystemPrograms.postgres("initdb"), let server = SystemPrograms.postgres("postgres") else {
+            throw StartError("PostgreSQL's server programs are missing: install the package postgresql")
+        }
+        let data = "\(state)/postgres"
+        if access("\(data)/PG_VERSION", F_OK) != 0 {
+            try? FileManager.default.removeItem(atPath: data)
+            try EmbeddedServers.makeFolder(data, mode: 0o700, owner: postgresAccount)
+            let passwordFile = "\(sockets)/.initdb"
+            try EmbeddedServers.writeSecret(administratorPassword, to: passwordFile, owner: postgresAccount)
+            defer { unlink(passwordFile) }
+            try SystemPrograms.run(
+                [
+                    initdb, "-D", data, "-U", EmbeddedServers.administrator, "--pwfile=\(passwordFile)",
+                    "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+                ], as: postgresAccount)
+        }
+        try await stopLeftover(pidFile: "\(data)/postmaster.pid", signal: SIGINT)
+        let child = try ChildProcess.start(
+            [
+                server, "-D", data, "-k", sockets, "-p", "5432", "-c", "listen_addresses=", "-c", "max_connections=200",
+                "-c", "shared_buffers=128MB", "-c", "log_timezone=UTC", "-c", "timezone=UTC",
+            ], as: postgresAccount, log: "\(sockets)/postgres.log", parentDeathSignal: "INT")
+        let socket = "\(sockets)/.s.PGSQL.5432"
+        try await wait(for: child, log: "\(sockets)/postgres.log") {
+            guard access(socket, F_OK) == 0, let ready = SystemPrograms.postgres("pg_isready") else { return false }
+            return (try? SystemPrograms.run([ready, "-q", "-h", sockets, "-p", "5432"], as: nil)) != nil
+        }
+        return child
+    }
+
+    private func startRedis(logger: Logger) async throws -> ChildProcess {
+        guard let server = SystemPrograms.find("redis-server") else {
+            throw StartError("redis-server is missing: install the package redis-server")
+        }
+        let data = "\(state)/redis"
+        try EmbeddedServers.makeFolder(data, mode: 0o700, owner: redisAccount)
+        let pidFile = "\(sockets)/redis/redis.pid"
+        try await stopLeftover(pidFile: pidFile, signal: SIGTERM)
+        let socket = "\(sockets)/redis/redis.sock"
+        unlink(socket)
+        let child = try ChildProcess.start(
+            [
+                server, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", data,
+                "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+                "--pidfile", pidFile, "--daemonize", "no",
+            ], as: redisAccount, log: "\(sockets)/redis.log", parentDeathSignal: "TERM")
+        try await wait(for: child, log: "\(sockets)/redis.log") {
+            access(socket, F_OK) == 0
+        }
+        return child
+    }
+
+    /// A server of this very folder that outlived its installation (which was killed) is stopped before a new one.
+    private func stopLeftover(pidFile: String, signal: Int32) async throws {
+        guard
+            let text = try? String(contentsOfFile: pidFile, encoding: .utf8),
+            let pid = text.split(separator: "\n").first.flatMap({ pid_t(String($0)) }), pid > 1,
+            let line = try? Data(contentsOf: URL(fileURLWithPath: "/proc/\(pid)/cmdline")),
+            String(decoding: line, as: UTF8.self).contains(state)
+                || String(decoding: line, as: UTF8.self).contains(sockets)
+        else { return }
+        kill(pid, signal)
+        for _ in 0..<600 where kill(pid, 0) == 0 {
+            try await ContinuousClock().sleep(for: .milliseconds(50))
+        }
+        if kill(pid, 0) == 0 { throw StartError("a server left over from before, process \(pid), does not stop") }
+    }
+
+    private func wait(for child: ChildProcess, log: String, until isReady: () -> Bool) async throws {
+        for _ in 0..<1200 {
+            if isReady() { return }
+            guard child.isRunning else {
+                let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
+                let last = text.split(separator: "\n").suffix(3).joined(separator: " ")
+                throw StartError("\(child.name) stopped at once, see \(log): \(last)")
+            }
+            try await ContinuousClock().sleep(for: .milliseconds(50))
+        }
+        throw StartError("\(child.name) was not ready within a minute, see \(log)")
+    }
+
+    private static func isReachable(_ folder: String, by account: SystemAccount) -> Bool {
+        (try? SystemPrograms.run(["/usr/bin/test", "-x", folder], as: account)) != nil
+            || (try? SystemPrograms.run(["/bin/test", "-x", folder], as: account)) != nil
+    }
+
+    static func makeFolder(_ path: String, mode: mode_t, owner: SystemAccount?) throws {
+        if mkdir(path, mode) != 0, errno != EEXIST {
+            throw StartError("\(path) could not be made: \(String(cString: strerror(errno)))")
+        }
+        chmod(path, mode)
+        if let owner, chown(path, owner.uid, owner.gid) != 0 {
+            throw StartError("\(path) could not be given to \(owner.name): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    static func writeSecret(_ text: String, to path: String, owner: SystemAccount?) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        guard file >= 0 else {
+            throw StartError("\(path) could not be written: \(String(cString: strerror(errno)))")
+        }
+        defer { close(file) }
+        let bytes = Array(text.utf8)
+        guard write(file, bytes, bytes.count) == bytes.count else {
+            throw StartError("\(path) could not be written: \(String(cString: strerror(errno)))")
+        }
+        if let owner { fchown(file, owner.uid, owner.gid) }
+    }
+}
+
+/// Both servers, up.
+struct RunningServers {
+    let postgres: ChildProcess
+    let redis: ChildProcess
+
+    /// Stops both and waits; the data stays.
+    func stop() async {
+        await redis.stop(signal: SIGTERM, within: 20)
+        await postgres.stop(signal: SIGINT, within: 30)
+    }
+}

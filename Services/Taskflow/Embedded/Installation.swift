@@ -1,0 +1,90 @@
+import Foundation
+
+/// The folder of a self-contained installation, `.taskflow/`: its secrets, its servers' data, mails and pictures.
+struct Installation {
+    /// Absolute path of the folder.
+    let directory: String
+    private let lock: Int32
+
+    /// Opens or makes the folder; throws if another process runs this installation.
+    init(directory: String) throws {
+        try? FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        guard let resolved = realpath(directory, nil) else {
+            throw StartError("\(directory) could not be made: \(String(cString: strerror(errno)))")
+        }
+        defer { free(resolved) }
+        self.directory = String(cString: resolved)
+        lock = open("\(self.directory)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard lock >= 0 else {
+            throw StartError("\(self.directory) cannot be written: \(String(cString: strerror(errno)))")
+        }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            throw StartError("another Taskflow is running in \(self.directory): stop it, or give another --directory")
+        }
+    }
+
+    /// Where the settings of the last start are kept, so that `taskflow events` and the like find the installation.
+    static func settingsFile(in directory: String) -> String { "\(directory)/taskflow.env" }
+
+    /// The installation's own secrets, made at the first start and kept.
+    func secrets() throws -> Secrets {
+        let file = "\(directory)/secrets.json"
+        if let data = FileManager.default.contents(atPath: file) {
+            guard let secrets = try? JSONDecoder().decode(Secrets.self, from: data) else {
+                throw StartError("\(file) cannot be read: restore it from a backup; sessions and links depend on it")
+            }
+            return secrets
+        }
+        let secrets = Secrets(
+            secret: Secrets.random(), administrator: Secrets.random(),
+            services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, Secrets.random()) }))
+        let data = try JSONEncoder().encode(secrets)
+        try EmbeddedServers.writeSecret(String(decoding: data, as: UTF8.self), to: file, owner: nil)
+        return secrets
+    }
+
+    /// The demo login, made at the first start.
+    func demoLogin() -> DemoLogin? {
+        FileManager.default.contents(atPath: "\(directory)/demo-login.json")
+            .flatMap { try? JSONDecoder().decode(DemoLogin.self, from: $0) }
+    }
+
+    /// Keeps the demo login.
+    func keep(_ login: DemoLogin) throws {
+        let data = try JSONEncoder().encode(login)
+        try EmbeddedServers.writeSecret(
+            String(decoding: data, as: UTF8.self), to: "\(directory)/demo-login.json", owner: nil)
+    }
+
+    /// Writes the settings in force as a file of `NAME=value` lines, readable by the owner only.
+    func keep(settings: [String: String]) throws {
+        try EmbeddedServers.writeSecret(
+            SettingsFile.text(settings), to: Installation.settingsFile(in: directory), owner: nil)
+    }
+}
+
+/// What an installation keeps secret.
+struct Secrets: Codable {
+    /// `TASKFLOW_SECRET`.
+    var secret: String
+    /// Password of the database's administrator.
+    var administrator: String
+    /// Password of each service's role.
+    var services: [String: String]
+
+    /// 32 random bytes in lower-case hex.
+    static func random() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<32).map { _ in
+            let byte = UInt8.random(in: .min ... .max, using: &generator)
+            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
+    }
+}
+
+/// The account made at the first start so that a newcomer can log in at once.
+struct DemoLogin: Codable {
+    var email: String
+    var password: String
+}

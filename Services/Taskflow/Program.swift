@@ -1,0 +1,67 @@
+import ArgumentParser
+import Configuration
+import Foundation
+import Logging
+import Metrics
+import ServiceKit
+
+/// What every command does alike.
+enum Program {
+    /// Runs a command's work; an operator's mistake ends it with one line that says what to do, and exit code 1.
+    static func run(_ work: () async throws -> Void) async throws {
+        do {
+            try await work()
+        } catch let error as SettingError {
+            fail(error.description)
+        } catch let error as StartError {
+            fail(error.description)
+        }
+    }
+
+    /// Settings by flag, environment, `.env`, and last the file that `TASKFLOW_SETTINGS_FILE` names or an installation
+    /// keeps.
+    static func settings(overrides: [String: String] = [:], installation: String? = nil) throws -> ConfigReader {
+        let environment = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
+        var file: [String: String] = [:]
+        let path = environment["TASKFLOW_SETTINGS_FILE"] ?? installation.map(Installation.settingsFile)
+        if let path, let text = try? String(contentsOfFile: path, encoding: .utf8) {
+            file = SettingsFile.parse(text)
+        } else if let path = environment["TASKFLOW_SETTINGS_FILE"] {
+            throw SettingError("\(path), named by TASKFLOW_SETTINGS_FILE, cannot be read; make it readable.")
+        }
+        return try Settings.reader(
+            overrides: overrides, environment: file.merging(environment) { _, outside in outside })
+    }
+
+    /// Logs and metrics of the process; once, before anything else is made.
+    static func bootstrap(_ config: ConfigReader) throws -> Logger {
+        LogBootstrap.start(
+            level: try InstallationSettings.logLevel(config), format: try InstallationSettings.logFormat(config))
+        MetricsSystem.bootstrap(PrometheusRegistry.shared)
+        return Logger(label: "taskflow")
+    }
+
+    /// One line to standard error, then exit code 1.
+    static func fail(_ line: String) -> Never {
+        FileHandle.standardError.write(Data("taskflow: \(line)\n".utf8))
+        Foundation.exit(1)
+    }
+}
+
+/// A file of `NAME=value` lines that we write ourselves.
+enum SettingsFile {
+    /// The lines' names and values.
+    static func parse(_ text: String) -> [String: String] {
+        var settings: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            let pair = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if pair.count == 2 { settings[String(pair[0])] = String(pair[1]) }
+        }
+        return settings
+    }
+
+    /// One line a setting, in order of their names.
+    static func text(_ settings: [String: String]) -> String {
+        settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)\n" }.joined()
+    }
+}

@@ -1,0 +1,207 @@
+import Chronology
+import Events
+import Logging
+import Postgres
+import Redis
+
+/// Applies events in transactions that move the cursor past them.
+struct EventApplier: Sendable {
+    let handlers: EventHandlers
+    let database: TenantDatabase
+    let logger: Logger
+    let metrics: LogMetrics
+    /// The pauses before the attempts after the first; when they are used up the event waits for an operator.
+    var pauses: [Duration] = [.milliseconds(100), .milliseconds(500), .seconds(2), .seconds(10), .seconds(30)]
+
+    /// The cursor is not where the events begin: they were applied by another, or some are missing before them.
+    struct CursorElsewhere: Error {
+        let sequence: Int64
+    }
+
+    /// Applies events without a hole between them, all in one transaction.
+    func apply(_ events: [Incoming], of stream: StreamName) async throws {
+        guard let first = events.first, let last = events.last else { return }
+        try await commit(upTo: Position(stream, last.sequence), after: first.sequence - 1) { ledger, held in
+            for event in events { try await apply(event, of: stream, ledger, held) }
+        }
+        if let time = try? StoredEvent(encoded: first.event).envelope.time {
+            metrics.applied(database.clock.now - time)
+        }
+        metrics.applied(count: events.count)
+    }
+
+    /// Sets an event aside that cannot be applied.
+    func park(_ incoming: Incoming, of stream: StreamName, because error: any Error) async throws {
+        let event = try? StoredEvent(encoded: incoming.event)
+        let isHopeless = event == nil || error is UnreadableEvent
+        let position = Position(stream, incoming.sequence)
+        try await commit(upTo: position, after: incoming.sequence - 1) { ledger, _ in
+            ledger.connection.send(
+                ParkedTable.insertion(
+                    position,
+                    aggregate(of: event),
+                    type: event?.envelope.type ?? "",
+                    state: isHopeless ? .parked : .retrying,
+                    attempts: 1,
+                    after: pause(after: 1) ?? .zero,
+                    reason: reason(error),
+                    event: incoming.event
+                )
+            )
+        }
+        report(position, event, error, isHopeless: isHopeless)
+    }
+
+    /// Tries a parked event again. False if there was nothing to do; throws what the handler throws.
+    func retry(_ position: Position) async throws -> Bool {
+        let done = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?)? in
+            let ledger = makeLedger(connection, position.stream)
+            guard let row = try await connection.query(ParkedTable.lock(position)).first else { return nil }
+            let text: String = try row.get("event")
+            guard let event = try? StoredEvent(encoded: Array(text.utf8)) else {
+                throw UnreadableEvent(reason: "no event that can be read")
+            }
+            try await handle(event, ledger)
+            connection.send(ParkedTable.removal(position))
+            return (ledger, try await ledger.commit())
+        }
+        guard let (ledger, own) = done else { return false }
+        if let own { database.signals.committed(own) }
+        await ledger.runActions()
+        return true
+    }
+
+    /// The pause before the next attempt, with jitter; nil if there have been enough.
+    func pause(after attempts: Int) -> Duration? {
+        guard attempts >= 1, attempts <= pauses.count else { return nil }
+        return pauses[attempts - 1] * Double.random(in: 0.8...1.2)
+    }
+
+    /// Says in the log that an event failed; loudly if it will not be tried again.
+    func report(_ position: Position, _ event: StoredEvent?, _ error: any Error, isHopeless: Bool) {
+        let details: Logger.Metadata = [
+            "position": "\(position)", "type": "\(event?.envelope.type ?? "?")",
+            "subject": "\(event?.envelope.subject ?? "?")", "error": "\(reason(error))",
+        ]
+        metrics.failed(position.stream)
+        if isHopeless {
+            metrics.parked(position.stream)
+            logger.error("an event cannot be applied and waits for an operator", metadata: details)
+        } else {
+            logger.warning("an event failed and will be tried again", metadata: details)
+        }
+    }
+
+    /// What to write down of an error.
+    func reason(_ error: any Error) -> String {
+        if let unreadable = error as? UnreadableEvent { return unreadable.reason }
+        return String(String(reflecting: error).prefix(2000))
+    }
+
+    // MARK: In the transaction
+
+    private func makeLedger(_ connection: PostgresTransaction, _ stream: StreamName) -> WriteLedger {
+        WriteLedger(connection, producer: database.producer, shard: stream.shard, clock: database.clock)
+    }
+
+    /// Runs `body` if the cursor is where it has to be, and moves it. The cursor's row is locked from the first
+    /// statement to the commit, so of two readers one finds it elsewhere.
+    private func commit(
+        upTo end: Position,
+        after start: Int64,
+        _ body: (WriteLedger, Set<ParkedTable.Aggregate>) async throws -> Void
+    ) async throws {
+        let name = end.stream.description
+        let (ledger, own) = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?) in
+            let ledger = makeLedger(connection, end.stream)
+            let answers = try await connection.query([
+                "SELECT seq FROM cursor WHERE stream = \(name) FOR UPDATE",
+                ParkedTable.aggregates(of: end.stream),
+            ])
+            let cursor: Int64 = try answers[0].first?.get("seq") ?? 0
+            guard cursor == start else { throw CursorElsewhere(sequence: cursor) }
+            try await body(ledger, ParkedTable.aggregates(from: answers[1]))
+            // What is done after the commit is waited for by those who ask whether the event has taken effect.
+            let settled: SQL = ledger.hasActions ? "settled" : "\(end.sequence)"
+            connection.send(
+                """
+                UPDATE cursor SET seq = \(end.sequence), settled = \(settled), updated_at = now() WHERE stream = \(name)
+                """
+            )
+            return (ledger, try await ledger.commit())
+        }
+        if let own { database.signals.committed(own) }
+        await ledger.runActions()
+        database.signals.settled(end)
+        // Should this fail, waiters of other processes wait until the next batch.
+        if ledger.hasActions { try? await CursorTable(pool: database.pool).settle(end) }
+    }
+
+    private func apply(
+        _ incoming: Incoming,
+        of stream: StreamName,
+        _ ledger: WriteLedger,
+        _ held: Set<ParkedTable.Aggregate>
+    ) async throws {
+        let position = Position(stream, incoming.sequence)
+        guard let event = try? StoredEvent(encoded: incoming.event), event.envelope.position == position else {
+            throw UnreadableEvent(reason: "no event that can be read")
+        }
+        guard handlers.handlers[event.envelope.type] != nil else {
+            metrics.skipped()
+            return
+        }
+        let aggregate = aggregate(of: event)
+        guard !held.contains(aggregate) else {
+            ledger.connection.send(
+                ParkedTable.insertion(
+                    position,
+                    aggregate,
+                    type: event.envelope.type,
+                    state: .retrying,
+                    attempts: 0,
+                    after: .zero,
+                    reason: "waits behind an earlier event of the same subject",
+                    event: incoming.event
+                )
+            )
+            return
+        }
+        try await handle(event, ledger)
+    }
+
+    private func handle(_ event: StoredEvent, _ ledger: WriteLedger) async throws {
+        let envelope = event.envelope
+        guard let handler = handlers.handlers[envelope.type] else { return }
+        guard envelope.version <= handler.version else {
+            throw UnreadableEvent(
+                reason: "version \(envelope.version) is newer than \(handler.version), which is known"
+            )
+        }
+        ledger.connection.enter(envelope.organization)
+        let scope = RequestScope(
+            actor: envelope.actor,
+            requestID: envelope.correlationID,
+            traceparent: envelope.traceparent,
+            causationID: envelope.id
+        )
+        let transaction = WriteTransaction(ledger, organization: envelope.organization, now: database.clock.now)
+        try await RequestScope.$current.withValue(scope) {
+            try await handler.handle(event.payload, envelope, transaction)
+        }
+    }
+
+    private func aggregate(of event: StoredEvent?) -> ParkedTable.Aggregate {
+        ParkedTable.Aggregate(organization: event?.envelope.organization, subject: event?.envelope.subject ?? "")
+    }
+}
+
+/// True where a server is missing, or we are being stopped: nobody's fault, to be waited out and never counted.
+func isPassing(_ error: any Error) -> Bool {
+    switch error {
+    case let error as PostgresError: error.isUnavailability || error.code == .cancelled
+    case let error as RedisError: error.isUnavailability
+    case is CancellationError: true
+    default: false
+    }
+}

@@ -1,0 +1,235 @@
+import Chronology
+import Events
+public import Logging
+import Postgres
+public import Redis
+public import ServiceLifecycle
+import Synchronization
+
+/// Moves a producer's outbox into its streams; keeps no state of its own.
+///
+/// Of several replicas, one is live for each shard. Should two be for a moment, neither does harm: the stream's ids are
+/// the log's numbers, and the server appends only what comes next.
+public final class EventRelay: Service, Sendable {
+    private let database: TenantDatabase
+    private let redis: RedisClient
+    private let logger: Logger
+    private let producer: Producer?
+    private let metrics: LogMetrics
+    private let held = Mutex<Set<Shard>>([])
+    /// Set when tops must be asked for again.
+    private let isInDoubt = Mutex(true)
+    private let isPaused = Mutex(false)
+
+    /// A relay for the database's producer. Without one there is nothing to relay, and ``run()`` just waits.
+    public init(database: TenantDatabase, redis: RedisClient, logger: Logger) {
+        self.database = database
+        self.redis = redis
+        self.logger = logger
+        producer = database.producer
+        metrics = LogMetrics(database.producer?.rawValue ?? "none")
+        redis.onConnect { [weak self] _ in self?.doubt() }
+    }
+
+    /// Relays until graceful shutdown.
+    public func run() async throws {
+        guard let producer else {
+            try? await gracefulShutdown()
+            return
+        }
+        let outbox = OutboxTable(pool: database.pool, producer: producer)
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await self.keepLocks(producer) }
+                group.addTask { await self.listen(producer) }
+                group.addTask { await self.relay(outbox) }
+                group.addTask { await self.keepHouse(outbox) }
+            }
+        }
+    }
+
+    private func doubt() {
+        isInDoubt.withLock { $0 = true }
+        database.signals.relayBell.ring()
+    }
+
+    // MARK: Which shards are ours
+
+    private func keepLocks(_ producer: Producer) async {
+        let names = Shard.all.map { "relay:\(StreamName(producer, $0))" }
+        var locks = AdvisoryLocks(pool: database.pool, names: names)
+        while !Task.isCancelled {
+            var isReachable = true
+            do {
+                try await locks.refresh()
+            } catch {
+                isReachable = false
+            }
+            let ours = Set(locks.held.compactMap { StreamName(String($0.dropFirst("relay:".count)))?.shard })
+            let isNew = held.withLock { held in
+                defer { held = ours }
+                return held != ours
+            }
+            if isNew {
+                logger.debug("shards relayed by this process", metadata: ["count": "\(ours.count)"])
+                database.signals.relayBell.ring()
+            }
+            try? await Task.sleep(for: isReachable ? .seconds(1) : .milliseconds(200))
+        }
+        locks.release()
+    }
+
+    /// Hears of commits in other processes; the poll makes up for what is missed.
+    private func listen(_ producer: Producer) async {
+        while !Task.isCancelled {
+            if let connection = try? await redis.dedicatedConnection(),
+                let messages = try? await connection.subscribe(to: RelayStream.wakeChannel)
+            {
+                await withTaskCancellationHandler {
+                    for await message in messages {
+                        guard
+                            let position = Position(String(decoding: message, as: UTF8.self)),
+                            position.stream.producer == producer,
+                            held.withLock({ $0.contains(position.stream.shard) })
+                        else { continue }
+                        database.signals.committed(position)
+                    }
+                } onCancel: {
+                    connection.close()
+                }
+            }
+            try? await Task.sleep(for: .milliseconds(Int.random(in: 250...750)))
+        }
+    }
+
+    // MARK: The loop
+
+    private func relay(_ outbox: OutboxTable) async {
+        var state = RelayState()
+        var nextPoll = ContinuousClock.now
+        var nextDoubt = ContinuousClock.now
+        var isFailing = false
+        while !Task.isCancelled {
+            let now = ContinuousClock.now
+            state.hold(held.withLock { $0 })
+            let mustDoubt = isInDoubt.withLock { isInDoubt in
+                defer { isInDoubt = false }
+                return isInDoubt
+            }
+            if mustDoubt || now >= nextDoubt {
+                state.doubt()
+                nextDoubt = now + .seconds(3)
+            }
+            await takeCommitted(into: &state, of: outbox.producer)
+            do {
+                if !state.unknown.isEmpty {
+                    try await learnTops(&state, outbox)
+                } else if now >= nextPoll, !state.held.isEmpty {
+                    for (shard, number) in try await outbox.committed() { state.committed(shard, number) }
+                }
+                if now >= nextPoll { nextPoll = now + .milliseconds(250) }
+                if !isPaused.withLock({ $0 }), try await publish(&state, outbox) {
+                    isFailing = false
+                    continue
+                }
+                isFailing = false
+            } catch {
+                if Task.isCancelled { return }
+                state.doubt()
+                if !isFailing {
+                    logger.warning("the relay waits", metadata: ["error": "\(String(reflecting: error))"])
+                }
+                isFailing = true
+                try? await Task.sleep(for: .milliseconds(Int.random(in: 50...150)))
+            }
+            await database.signals.relayBell.wait(atMost: .milliseconds(250))
+        }
+    }
+
+    /// What was committed in this process; shards that another process relays are passed on to it.
+    private func takeCommitted(into state: inout RelayState, of producer: Producer) async {
+        let ours = Set(state.held)
+        var others: [RedisCommand] = []
+        for (shard, sequence) in database.signals.takeCommitted() {
+            if ours.contains(shard) {
+                state.committed(shard, sequence)
+            } else {
+                let position = Position(StreamName(producer, shard), sequence)
+                others.append(RedisCommand("PUBLISH", RelayStream.wakeChannel, position.description))
+            }
+        }
+        if !others.isEmpty { _ = try? await redis.send(others) }
+    }
+
+    /// Streams first, numbers after: what is on a stream was committed before, so a top above the number read later is
+    /// one that Postgres does not know.
+    private func learnTops(_ state: inout RelayState, _ outbox: OutboxTable) async throws {
+        let shards = state.unknown
+        let replies = try await redis.send(shards.map { RelayStream.top(StreamName(outbox.producer, $0)) })
+        let tops = try replies.map { try RelayStream.top(from: $0) }
+        let committed = try await outbox.committed()
+        for (shard, top) in zip(shards, tops) {
+            guard state.learned(shard, top: top, committed: committed[shard] ?? 0) == .streamIsAhead else { continue }
+            let stream = StreamName(outbox.producer, shard)
+            logger.error(
+                "a stream is ahead of its log, as after a restore; it is rebuilt",
+                metadata: ["stream": "\(stream)", "top": "\(top)", "committed": "\(committed[shard] ?? 0)"]
+            )
+            metrics.rebuilt(stream)
+            _ = try await redis.send(RedisCommand("DEL", RelayStream.key(stream)))
+            state.moved(shard, top: 0)
+        }
+    }
+
+    /// Publishes one batch of each shard that is behind. True if there may be more.
+    private func publish(_ state: inout RelayState, _ outbox: OutboxTable) async throws -> Bool {
+        let behind = state.behind
+        if behind.isEmpty { return false }
+        let batches = try await outbox.events(after: behind, limit: max(16, 512 / behind.count))
+        var sent: [(shard: Shard, events: [StoredEvent])] = []
+        var commands: [RedisCommand] = []
+        for (shard, top) in behind {
+            guard let events = batches[shard], !events.isEmpty else {
+                state.nothingKept(shard)
+                continue
+            }
+            commands.append(RelayStream.append(events, to: StreamName(outbox.producer, shard), after: top))
+            sent.append((shard, events))
+        }
+        let replies = try await redis.send(commands)
+        let now = database.clock.now
+        for ((shard, events), reply) in zip(sent, replies) {
+            if let message = reply.errorMessage { throw RedisError(.server, message: message) }
+            guard let top = reply.string.flatMap({ RelayStream.sequence(ofID: $0) }) else {
+                throw RedisError(.server, message: "an answer that is no top")
+            }
+            if top == events.last?.envelope.position.sequence {
+                state.moved(shard, top: top)
+                if let first = events.first { metrics.published(events.count, lag: now - first.envelope.time) }
+            } else {
+                // The stream is not where we thought: it lost something, or another relay was faster.
+                doubt()
+            }
+        }
+        return true
+    }
+
+    // MARK: Housekeeping
+
+    private func keepHouse(_ outbox: OutboxTable) async {
+        let keeper = LogKeeper(outbox: outbox, redis: redis, logger: logger, metrics: metrics, clock: database.clock)
+        var seconds = 0
+        while !Task.isCancelled {
+            let shards = held.withLock { $0 }.sorted()
+            if !shards.isEmpty, seconds.isMultiple(of: 5) {
+                let isFull = await keeper.isMemoryShort()
+                isPaused.withLock { $0 = isFull }
+                await keeper.measure(shards)
+            }
+            if !shards.isEmpty, seconds % 60 == 30 { await keeper.trim(shards) }
+            if !shards.isEmpty, seconds % 3600 == 45 { await keeper.retire() }
+            seconds += 1
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+}

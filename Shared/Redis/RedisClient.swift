@@ -1,0 +1,135 @@
+public import Logging
+import Metrics
+public import ServiceLifecycle
+import Synchronization
+
+/// Redis over one connection on which commands are pipelined; reconnects by itself.
+///
+/// Run it in the service group. While there is no connection every command fails at once with `.unavailable`.
+public final class RedisClient: Service, Sendable {
+    private struct State {
+        var link: RedisLink?
+        var runID: String?
+        var handlers: [@Sendable (String) async -> Void] = []
+    }
+
+    private let address: RedisAddress?
+    private let commandTimeout: Duration
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let connects = Counter(label: "taskflow_redis_connects_total")
+    private let failures = Counter(label: "taskflow_redis_failures_total")
+
+    /// A client for `redis://[[user]:password@]host[:port][/db]` or `unix:///path[?db=n]`.
+    public init(url: String, commandTimeout: Duration = .seconds(2), logger: Logger) {
+        address = RedisAddress(url)
+        self.commandTimeout = commandTimeout
+        self.logger = logger
+    }
+
+    /// True if ``init(url:commandTimeout:logger:)`` can make something of it.
+    public static func isValid(url: String) -> Bool { RedisAddress(url) != nil }
+
+    /// Connects and reconnects until graceful shutdown. Throws at once if the URL is none.
+    public func run() async throws {
+        guard let address else { throw RedisError(.unavailable, message: "not the URL of a Redis server") }
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                await self.keepConnected(to: address, announcingIn: &group)
+                group.cancelAll()
+            }
+        }
+    }
+
+    private func keepConnected(to address: RedisAddress, announcingIn group: inout DiscardingTaskGroup) async {
+        var backOff = BackOff()
+        var isDown = false
+        while !Task.isCancelled {
+            do {
+                let link = try await RedisLink.open(address, timeout: commandTimeout)
+                let runID = try await Self.runID(of: link, timeout: commandTimeout)
+                let handlers = state.withLock { state in
+                    state.link = link
+                    state.runID = runID
+                    return state.handlers
+                }
+                connects.increment()
+                logger.info("connected to Redis", metadata: ["redis": "\(address.description)", "run_id": "\(runID)"])
+                isDown = false
+                backOff.reset()
+                group.addTask {
+                    for handler in handlers { await handler(runID) }
+                }
+                await link.waitUntilClosed()
+                state.withLock { state in
+                    state.link = nil
+                    state.runID = nil
+                }
+                if !Task.isCancelled { logger.warning("lost the connection to Redis") }
+            } catch {
+                failures.increment()
+                // Said once per outage; the metric counts the attempts.
+                if !isDown, !Task.isCancelled {
+                    logger.warning(
+                        "no connection to Redis, trying on",
+                        metadata: ["error": "\(String(reflecting: error))"]
+                    )
+                }
+                isDown = true
+            }
+            try? await Task.sleep(for: backOff.next())
+        }
+    }
+
+    private static func runID(of link: RedisLink, timeout: Duration) async throws -> String {
+        let answer = try await link.send([RedisCommand("INFO", "server")], timeout: timeout)[0]
+        let line = (answer.string ?? "").split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }
+        guard let line else {
+            await link.close()
+            throw RedisError(.server, message: "INFO server: \(answer.errorMessage ?? "no run_id")")
+        }
+        return String(line.dropFirst("run_id:".count))
+    }
+
+    /// One command; throws ``RedisError``, also for an error answer.
+    public func send(_ command: RedisCommand) async throws -> RedisValue {
+        try Self.single(await send([command]))
+    }
+
+    /// Several commands in one write; error answers come as values.
+    public func send(_ commands: [RedisCommand]) async throws -> [RedisValue] {
+        guard let link = state.withLock({ $0.link }) else {
+            throw RedisError(.unavailable, message: "not connected")
+        }
+        return try await link.send(commands, timeout: commandTimeout)
+    }
+
+    /// The `run_id` of the server of the present connection, learned on connect; nil while there is none.
+    public var serverRunID: String? { state.withLock { $0.runID } }
+
+    /// Called after each (re)connect with the server's `run_id`, in the order of registration; at once if there is a
+    /// connection already. The task of a handler is cancelled when the client stops.
+    public func onConnect(_ handler: @escaping @Sendable (String) async -> Void) {
+        let runID = state.withLock { state in
+            state.handlers.append(handler)
+            return state.runID
+        }
+        if let runID {
+            Task { await handler(runID) }
+        }
+    }
+
+    /// A connection of its own for blocking reads (`XREAD BLOCK`) or subscriptions; no command timeout.
+    /// Fails with `.unavailable` if the server is not there.
+    public func dedicatedConnection() async throws -> RedisConnection {
+        guard let address else { throw RedisError(.unavailable, message: "not the URL of a Redis server") }
+        return RedisConnection(try await RedisLink.open(address, timeout: commandTimeout))
+    }
+
+    /// The answer to one command, an error answer thrown.
+    static func single(_ replies: [RedisValue]) throws -> RedisValue {
+        guard let reply = replies.first else { throw RedisError(.unavailable, message: "no answer") }
+        if let message = reply.errorMessage { throw RedisError(.server, message: message) }
+        return reply
+    }
+}

@@ -1,0 +1,81 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import ServiceLifecycle
+
+/// The HTTP server of a service.
+///
+/// Told to stop, it first says "not ready" and goes on accepting for as long as `drain` says, so that whoever balances
+/// load notices; then it accepts no more, lets the running requests finish and ends.
+struct HTTPServerService: Service, CustomStringConvertible {
+    let router: Router<AppContext>.Responder
+    let settings: ServiceSettings
+    let readiness: Readiness
+    let boundPort: BoundPort
+    let logger: Logger
+
+    var description: String { "HTTP server of \(settings.service)" }
+
+    func run() async throws {
+        // A group of its own, run by a detached task: the outer group's shutdown must not reach it before the drain.
+        let group = ServiceGroup(configuration: .init(services: [application()], logger: quietLogger))
+        let running = Task.detached {
+            do {
+                try await group.run()
+            } catch let error as IOError {
+                throw SettingError(
+                    "\(settings.service) cannot listen on \(settings.listenHost):\(settings.listenPort) "
+                        + "(\(error.localizedDescription)); change TASKFLOW_\(settings.service.uppercased())_LISTEN."
+                )
+            }
+        }
+        try await withTaskCancellationHandler {
+            try await withGracefulShutdownHandler {
+                try await running.value
+            } onGracefulShutdown: {
+                readiness.stop()
+                Task {
+                    try? await Task.sleep(for: settings.drain)
+                    await group.triggerGracefulShutdown()
+                }
+            }
+        } onCancel: {
+            readiness.stop()
+            running.cancel()
+        }
+    }
+
+    private func application() -> some ApplicationProtocol {
+        var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
+        // The gateway lets through 16 KiB in 100 fields and adds its own.
+        decoder.maxHeaderFieldSize = 32 * 1024
+        decoder.maxHeaderListSize = 32 * 1024
+        decoder.maxHeaderFieldCount = 200
+        let server = HTTPServerBuilder.http1(
+            configuration: .init(idleTimeout: .seconds(90), httpDecoderConfiguration: decoder)
+        )
+        return Application(
+            responder: router,
+            server: server,
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.listenHost, port: settings.listenPort),
+                serverName: nil,
+                backlog: 1024
+            ),
+            onServerRunning: { channel in
+                guard let port = channel.localAddress?.port else { return }
+                logger.info("listening", metadata: ["host": "\(settings.listenHost)", "port": "\(port)"])
+                boundPort.set(port)
+            },
+            logger: quietLogger
+        )
+    }
+
+    /// Hummingbird tells of its own start and stop; ours is said above.
+    private var quietLogger: Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .warning)
+        return logger
+    }
+}

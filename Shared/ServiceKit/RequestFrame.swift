@@ -1,0 +1,161 @@
+import Failures
+import HTTPTypes
+import Hummingbird
+import Identity
+import Logging
+import Messaging
+import Metrics
+import NIOHTTP1
+
+/// The outermost middleware of every service: gives a request its id, trace, log and scope, turns errors into problem
+/// answers, and says in one log line and three metrics how it went.
+struct RequestFrame: RouterMiddleware {
+    let service: String
+    let routes: RouteTable
+    let credential: String
+    let logger: Logger
+    private let inFlight: Meter
+
+    init(service: String, routes: RouteTable, credential: String, logger: Logger) {
+        self.service = service
+        self.routes = routes
+        self.credential = credential
+        self.logger = logger
+        inFlight = Meter(label: "http_requests_in_flight", dimensions: [("service", service)])
+    }
+
+    func handle(
+        _ request: Request,
+        context: AppContext,
+        next: (Request, AppContext) async throws -> Response
+    ) async throws -> Response {
+        let start = ContinuousClock.now
+        inFlight.increment()
+        defer { inFlight.decrement() }
+        let context = prepare(context, for: request)
+        let scope = RequestScope(
+            actor: nil,
+            requestID: context.requestID,
+            traceparent: context.trace.description
+        )
+        var response: Response
+        do {
+            response = try await RequestScope.$current.withValue(scope) { try await next(request, context) }
+            response.addPositions(scope.positions)
+        } catch let error as HTTPParserError {
+            // Broken HTTP in the body: the server answers 400 and closes, since nothing that follows can be read.
+            throw error
+        } catch {
+            response = answer(error, request, context)
+        }
+        response.headers[.requestID] = context.requestID
+        report(request, context, response.status, since: start)
+        return response
+    }
+
+    private func prepare(_ context: AppContext, for request: Request) -> AppContext {
+        var context = context
+        context.requestID = RequestIdentifier.accept(request.headers[.requestID])
+        if let parent = request.headers[.traceparent].flatMap(TraceContext.init(traceparent:)) {
+            context.trace = parent.child()
+        }
+        context.userAgent = request.headers[.userAgent].map { String(decoding: $0.utf8.prefix(512), as: UTF8.self) }
+        if let address = request.headers[.internalClientAddress], hasCredential(request) {
+            context.clientAddress = address
+        }
+        // Ours, not the server's, which is told to be quiet.
+        context.logger = logger
+        context.logger[metadataKey: "request_id"] = "\(context.requestID)"
+        context.logger[metadataKey: "trace_id"] = "\(context.trace.traceID)"
+        return context
+    }
+
+    private func hasCredential(_ request: Request) -> Bool {
+        request.headers[.internalCredential].map { ConstantTime.equal($0, credential) } ?? false
+    }
+
+    private func answer(_ error: any Error, _ request: Request, _ context: AppContext) -> Response {
+        if let replay = error as? IdempotentReplay { return Reply.replay(replay.reply) }
+        var problem = Problem(error: error)
+        if Problem.isUnexpected(error) {
+            context.logger.log(
+                // A store that is away is no fault of ours, and says so with every request.
+                level: problem.status == .serviceUnavailable ? .warning : .error,
+                "request failed",
+                metadata: [
+                    "method": "\(request.method)", "route": "\(route(of: context))",
+                    "error": "\(String(reflecting: error))",
+                ]
+            )
+        }
+        if problem.status == .notFound, context.endpointPath == RequestFrame.noRoute,
+            let methods = allowed(request)
+        {
+            problem = Problem(
+                .methodNotAllowed,
+                "method-not-allowed",
+                "This path does not know this method.",
+                headers: [.allow: methods.joined(separator: ", ")]
+            )
+        }
+        return problem.response(instance: request.uri.path, requestID: context.requestID)
+    }
+
+    /// What the path would know; nobody without the credential learns what is under `/internal`.
+    private func allowed(_ request: Request) -> [String]? {
+        if request.uri.path.hasPrefix("/internal"), !hasCredential(request) { return nil }
+        return routes.methods(of: request.uri.path)
+    }
+
+    private func report(
+        _ request: Request,
+        _ context: AppContext,
+        _ status: HTTPResponse.Status,
+        since start: ContinuousClock.Instant
+    ) {
+        let elapsed = ContinuousClock.now - start
+        let route = route(of: context)
+        let method = RequestFrame.methods.contains(request.method.rawValue) ? request.method.rawValue : "other"
+        Counter(
+            label: "http_requests_total",
+            dimensions: [
+                ("service", service), ("method", method), ("route", route), ("status", String(status.code)),
+            ]
+        ).increment()
+        Timer(
+            label: "http_request_duration_seconds",
+            dimensions: [("service", service), ("method", method), ("route", route)]
+        ).record(duration: elapsed)
+        // The probes of load balancers and of the metrics collector would drown everything else.
+        let isProbe = route.hasPrefix("/health/") || route == "/internal/metrics"
+        let level: Logger.Level = isProbe ? .debug : .info
+        guard context.logger.logLevel <= level else { return }
+        var metadata: Logger.Metadata = [
+            "method": "\(request.method)", "route": "\(route)", "status": "\(status.code)",
+            "ms": "\(milliseconds(elapsed))",
+        ]
+        if let principal = context.record.principal {
+            metadata["organization"] = "\(principal.organization)"
+            metadata["user"] = "\(principal.user)"
+        }
+        context.logger.log(level: level, "request", metadata: metadata)
+    }
+
+    /// The route's template, never the path itself: paths hold the tokens of mailed links.
+    private func route(of context: AppContext) -> String {
+        guard let path = context.endpointPath, path != RequestFrame.noRoute else { return "none" }
+        return path
+    }
+
+    /// What Hummingbird's router calls the absence of a route.
+    private static let noRoute = "NotFound"
+    /// Others count as one, so that a client cannot make metrics of its own.
+    private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+}
+
+/// A duration in milliseconds with two digits of fraction.
+func milliseconds(_ duration: Duration) -> String {
+    let hundredths = duration.components.seconds * 100_000 + duration.components.attoseconds / 10_000_000_000_000
+    let rest = hundredths % 100
+    return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
+}

@@ -1,0 +1,257 @@
+"""What the acceptance tests share: a client of the public API, people, mails, and waiting for a condition.
+
+Python and its standard library only, so that the oracle has nothing in common with the program it judges.
+"""
+import email
+import email.policy
+import http.client
+import itertools
+import json
+import os
+import pathlib
+import re
+import time
+import unittest
+import urllib.parse
+import uuid
+
+ORIGIN = os.environ.get("TASKFLOW_ORIGIN", "http://127.0.0.1:8080")
+MAIL = pathlib.Path(os.environ.get("TASKFLOW_MAIL", ".taskflow/mail"))
+PASSWORD = "correct-horse-battery"
+_count = itertools.count(1)
+_run = uuid.uuid4().hex[:8]
+
+
+def unique(prefix):
+    """A name that no other test uses."""
+    return f"{prefix}-{_run}-{next(_count)}"
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"{self.status} {self.body[:600]!r}"
+
+
+class Client:
+    """One session: its tokens, its connection."""
+
+    def __init__(self, origin=ORIGIN):
+        url = urllib.parse.urlsplit(origin)
+        self.host, self.port = url.hostname, url.port
+        self.connection = None
+        self.access = self.refresh = None
+        self.login_answer = None
+
+    def send(self, method, path, body=None, headers=None, raw=None):
+        sent = {"Accept": "application/json"}
+        if self.access:
+            sent["Authorization"] = f"Bearer {self.access}"
+        data = raw
+        if body is not None:
+            data = json.dumps(body, ensure_ascii=False).encode()
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        sent.update(headers or {})
+        sent = {k: v for k, v in sent.items() if v is not None}
+        for attempt in (1, 2):
+            if self.connection is None:
+                self.connection = http.client.HTTPConnection(self.host, self.port, timeout=35)
+            try:
+                self.connection.request(method, path, body=data, headers=sent)
+                response = self.connection.getresponse()
+                content = response.read()
+                answer = Answer(response.status, response.headers, content)
+                if response.will_close:
+                    self.close()
+                return answer
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                # A kept connection that the server has closed meanwhile.
+                self.close()
+                if attempt == 2:
+                    raise
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+    def get(self, path, **kw):
+        return self.send("GET", path, **kw)
+
+    def post(self, path, body=None, **kw):
+        return self.send("POST", path, body, **kw)
+
+    def put(self, path, body=None, **kw):
+        return self.send("PUT", path, body, **kw)
+
+    def patch(self, path, body=None, **kw):
+        return self.send("PATCH", path, body, **kw)
+
+    def delete(self, path, body=None, **kw):
+        return self.send("DELETE", path, body, **kw)
+
+    def adopt(self, answer):
+        self.login_answer = answer
+        self.access, self.refresh = answer["access"], answer["refresh"]
+        return self
+
+    def pages(self, path, size=None):
+        """Every row of a list, walked by its links."""
+        if size:
+            path += ("&" if "?" in path else "?") + f"page_size={size}"
+        rows = []
+        while path:
+            answer = self.get(path)
+            assert answer.status == 200, answer
+            rows += answer.json["results"]
+            path = answer.json["next"]
+        return rows
+
+
+def eventually(check, seconds=15, every=0.05):
+    """Waits until `check` gives something true, and gives it."""
+    deadline = time.monotonic() + seconds
+    last = None
+    while True:
+        try:
+            value = check()
+            if value:
+                return value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not happen within {seconds} s" + (f": {last}" if last else ""))
+        time.sleep(every)
+
+
+def sign_up(organization=None, **fields):
+    """A new organization and the session of its admin."""
+    address = fields.pop("email", unique("admin") + "@example.com")
+    client = Client()
+    answer = client.post("/api/account/signup/", {
+        "email": address, "password": PASSWORD, "first_name": "Ada", "last_name": "Admin",
+        "organization": organization or unique("Org"), **fields})
+    assert answer.status == 201, answer
+    client.email = address
+    return client.adopt(answer.json)
+
+
+def log_in(address, password=PASSWORD, **fields):
+    client = Client()
+    client.email = address
+    answer = client.post("/api/account/login/", {"email": address, "password": password, **fields})
+    assert answer.status == 200, answer
+    return client.adopt(answer.json)
+
+
+def mails(address, subject_contains=None):
+    """The mails to an address, oldest first."""
+    found = []
+    for path in sorted(MAIL.glob("*.eml"), key=lambda p: (p.stat().st_mtime_ns, p.name)):
+        message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        if address.lower() in (message["To"] or "").lower():
+            if subject_contains is None or subject_contains.lower() in message["Subject"].lower():
+                found.append(message)
+    return found
+
+
+def text_of(message):
+    return message.get_body(preferencelist=("plain",)).get_content()
+
+
+def link_in(message):
+    """The path of the link that stands alone on a line."""
+    for line in text_of(message).splitlines():
+        match = re.fullmatch(r"https?://[^/\s]+(/api/account/\S+)", line.strip())
+        if match:
+            return match.group(1)
+    return None
+
+
+def welcome_link(address):
+    return eventually(lambda: next((link_in(m) for m in reversed(mails(address)) if link_in(m)), None))
+
+
+def add_user(admin, role="DEVELOPER", log_in_too=True, **fields):
+    """A user of the admin's organization, with a password set by the mailed link, logged in."""
+    address = fields.pop("email", unique(role.lower()) + "@example.com")
+    answer = admin.post("/api/organization/users/", {
+        "email": address, "first_name": role.title(), "last_name": "Person", "role": role, **fields})
+    assert answer.status == 201, answer
+    if not log_in_too:
+        return answer.json
+    path = welcome_link(address)
+    answer = Client().post(path, {"password1": PASSWORD, "password2": PASSWORD})
+    assert answer.status == 200, answer
+    client = eventually(lambda: try_log_in(address))
+    return client
+
+
+def try_log_in(address):
+    client = Client()
+    client.email = address
+    answer = client.post("/api/account/login/", {"email": address, "password": PASSWORD})
+    return client.adopt(answer.json) if answer.status == 200 else None
+
+
+def project(client, **fields):
+    answer = client.post("/api/project_management/projects/", {"name": unique("Project"), **fields})
+    assert answer.status == 201, answer
+    return answer.json
+
+
+def collaborate(client, project_id, person):
+    answer = client.post(f"/api/project_management/projects/{project_id}/collaborators/{person.email}/")
+    assert answer.status == 201, answer
+    # The other person's session learns of it through the event; a position handed over makes it certain.
+    position = answer.headers.get("Taskflow-Position")
+    if position:
+        person.get("/api/project/tasks/", headers={"Taskflow-Position": position})
+    return answer.json
+
+
+def task(client, project_id, **fields):
+    answer = client.post(f"/api/project/{project_id}/tasks/", {"title": unique("Task"), **fields})
+    assert answer.status == 201, answer
+    return answer.json
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def problem(self, answer, status, code=None, pointer=None, parameter=None, field_code=None):
+        """Asserts a problem answer and gives its JSON."""
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.headers["Content-Type"].split(";")[0], "application/problem+json", answer)
+        body = answer.json
+        for name in ("type", "title", "status", "detail", "instance", "code", "request_id"):
+            self.assertIn(name, body)
+        self.assertEqual(body["status"], status)
+        self.assertEqual(body["request_id"], answer.headers["X-Request-Id"])
+        if code:
+            self.assertEqual(body["code"], code, answer)
+        if pointer is not None:
+            errors = [e for e in body.get("errors", []) if e.get("pointer") == pointer]
+            self.assertTrue(errors, answer)
+            if field_code:
+                self.assertIn(field_code, [e["code"] for e in errors], answer)
+        if parameter is not None:
+            self.assertIn(parameter, [e.get("parameter") for e in body.get("errors", [])], answer)
+        if status in (401,):
+            self.assertIn("WWW-Authenticate", answer.headers)
+        if status in (429, 503):
+            self.assertIn("Retry-After", answer.headers)
+        return body
+
+    def ok(self, answer, status=200):
+        self.assertEqual(answer.status, status, answer)
+        return answer.json if answer.body else None

@@ -1,0 +1,134 @@
+import Foundation
+import Identity
+import Testing
+
+@testable import Postgres
+
+@Suite("Database: organizations on one connection")
+struct TenancyDatabaseTests {
+    private func note(_ organization: OrganizationID, _ id: Int) -> SQL {
+        "INSERT INTO note (organization_id, id, body) VALUES (\(organization), \(id), \(organization.description))"
+    }
+
+    @Test("A read sees its organization's rows and no others, and leaves nothing on the connection")
+    func isolates() async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1)
+        let (first, second) = (TestSchema.organization(), TestSchema.organization())
+        for organization in [first, second] {
+            try await pool.transaction(in: organization) { $0.send(note(organization, 1)) }
+        }
+        for organization in [first, second, first] {
+            let rows = try await pool.read(in: organization, "SELECT organization_id FROM note")
+            #expect(try rows.map { try $0.get("organization_id", as: OrganizationID.self) } == [organization])
+        }
+        #expect(try await pool.query("SELECT 1 FROM note").isEmpty)
+        let left = try await pool.query("SELECT current_setting('app.organization_id', true) AS o")
+        #expect(try left[0].get("o", as: String?.self) == "")
+    }
+
+    @Test("Another organization's row cannot be written")
+    func refusesForeign() async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1)
+        let (mine, other) = (TestSchema.organization(), TestSchema.organization())
+        let error = await postgresError { try await pool.transaction(in: mine) { $0.send(note(other, 1)) } }
+        #expect(error?.sqlState == "42501")
+        let without = await postgresError { _ = try await pool.query(note(mine, 1)) }
+        #expect(without?.sqlState == "42501")
+    }
+
+    @Test("A transaction can go from organization to organization")
+    func enters() async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1)
+        let (first, second) = (TestSchema.organization(), TestSchema.organization())
+        try await pool.transaction(in: first) { transaction in
+            transaction.send(note(first, 1))
+            transaction.enter(second)
+            transaction.send(note(second, 1))
+            let inSecond = try await transaction.query("SELECT 1 FROM note").count
+            #expect(inSecond == 1)
+            transaction.enter(nil)
+            let inNone = try await transaction.query("SELECT 1 FROM note").count
+            #expect(inNone == 0)
+        }
+        #expect(try await pool.read(in: first, "SELECT 1 FROM note").count == 1)
+    }
+
+    @Test("Random requests of many organizations over two connections, some cancelled, some killed: no foreign row")
+    func randomRequests() async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 2)
+        let administrator = try await TestSchema.administrator()
+        let organizations = (0..<20).map { _ in TestSchema.organization() }
+        for organization in organizations {
+            try await pool.transaction(in: organization) { $0.send(note(organization, 1)) }
+        }
+        let tally = await withTaskGroup(of: Tally.self, returning: Tally.self) { group in
+            for _ in 0..<16 {
+                group.addTask {
+                    var tally = Tally()
+                    for _ in 0..<250 {
+                        guard let organization = organizations.randomElement() else { break }
+                        tally.add(await request(organization, pool: pool, administrator: administrator))
+                    }
+                    return tally
+                }
+            }
+            return await group.reduce(into: Tally()) { $0.add($1) }
+        }
+        #expect(tally.foreign == 0)
+        #expect(tally.right > 3000)
+        #expect(tally.failed > 0)
+        let left = try await pool.query("SELECT current_setting('app.organization_id', true) AS o")
+        #expect(try (left[0].get("o", as: String?.self) ?? "").isEmpty)
+    }
+
+    private struct Tally {
+        var right = 0
+        var foreign = 0
+        var failed = 0
+
+        mutating func add(_ other: Tally) {
+            right += other.right
+            foreign += other.foreign
+            failed += other.failed
+        }
+    }
+
+    /// One request of a random kind; five in a hundred are cancelled on the way, two kill the server's process.
+    private func request(
+        _ organization: OrganizationID,
+        pool: PostgresPool,
+        administrator: PostgresPool
+    ) async -> Tally {
+        let dice = Int.random(in: 0..<100)
+        let task = Task { () throws -> [Row] in
+            if dice % 2 == 0 {
+                return Array(try await pool.read(in: organization, "SELECT organization_id AS o FROM note"))
+            }
+            return try await pool.transaction(in: organization) { transaction in
+                if dice < 2 {
+                    let pid: Int = try await transaction.query("SELECT pg_backend_pid() AS p")[0].get("p")
+                    _ = try await administrator.query("SELECT pg_terminate_backend(\(pid)::int)")
+                }
+                _ = try await transaction.query("UPDATE note SET body = 'x' WHERE id = 1")
+                return Array(try await transaction.query("SELECT organization_id AS o FROM note"))
+            }
+        }
+        if (10..<15).contains(dice) {
+            try? await Task.sleep(for: .microseconds(Int.random(in: 0...800)))
+            task.cancel()
+        }
+        do {
+            var tally = Tally()
+            for row in try await task.value {
+                if try row.get("o", as: OrganizationID.self) == organization {
+                    tally.right += 1
+                } else {
+                    tally.foreign += 1
+                }
+            }
+            return tally
+        } catch {
+            return Tally(failed: 1)
+        }
+    }
+}

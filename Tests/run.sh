@@ -1,0 +1,63 @@
+#!/bin/bash
+# Runs the tests on a Postgres and a Redis of their own, made in a temporary folder and removed at the end.
+# Arguments are passed to `swift test`, e.g. `--filter TaskTests`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+folder=$(mktemp -d /tmp/taskflow-test.XXXXXX)
+chmod 711 "$folder"
+bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
+bin=${bin:-$(dirname "$(command -v initdb)")}
+as=()
+if [ "$(id -u)" -eq 0 ]; then
+    as=(setpriv "--reuid=$(id -u postgres)" "--regid=$(id -g postgres)" --clear-groups --)
+    install -d -o postgres -m 711 "$folder/pg"
+else
+    mkdir "$folder/pg"
+fi
+postgres_pid= redis_pid=
+finish() {
+    code=$?
+    trap - EXIT INT TERM
+    for pid in $postgres_pid $redis_pid; do kill -INT "$pid" 2>/dev/null || true; done
+    for pid in $postgres_pid $redis_pid; do wait "$pid" 2>/dev/null || true; done
+    rm -rf "$folder"
+    exit $code
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+swift build --build-tests
+
+password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+echo "$password" >"$folder/pg/password"
+chmod 644 "$folder/pg/password"
+"${as[@]}" "$bin/initdb" -D "$folder/pg/data" -U postgres --auth=scram-sha-256 --pwfile="$folder/pg/password" \
+    --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log"; exit 1; }
+rm "$folder/pg/password"
+# Durability is not what these tests are about, so fsync is off; the servers listen on Unix sockets only.
+(cd / && exec setsid "${as[@]}" "$bin/postgres" -D "$folder/pg/data" -k "$folder/pg" -p 5432 -c listen_addresses= -c fsync=off \
+    -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=256MB \
+    -c deadlock_timeout=200ms) >"$folder/postgres.log" 2>&1 &
+postgres_pid=$!
+(cd / && exec setsid redis-server --port 0 --unixsocket "$folder/redis.sock" --dir "$folder" --appendonly yes --save '' \
+    --maxmemory-policy noeviction) >"$folder/redis.log" 2>&1 &
+redis_pid=$!
+for _ in $(seq 300); do
+    "$bin/pg_isready" -q -h "$folder/pg" -p 5432 && [ -S "$folder/redis.sock" ] && break
+    sleep 0.1
+done
+"$bin/pg_isready" -q -h "$folder/pg" -p 5432 || { cat "$folder/postgres.log"; exit 1; }
+
+host=$(printf %s "$folder/pg" | sed 's|/|%2F|g')
+export TASKFLOW_TEST_POSTGRES_URL="postgresql://postgres:$password@$host:5432/postgres"
+export TASKFLOW_TEST_REDIS_URL="unix://$folder/redis.sock"
+
+log=$folder/test.log
+status=0
+swift test --skip-build "$@" 2>&1 | tee "$log" || status=$?
+passed=$(grep -cE '^. Test .* passed after' "$log" || true)
+failed=$(grep -cE '^. Test .* failed after' "$log" || true)
+[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+echo "$passed passed, $failed failed"
+exit "$status"
