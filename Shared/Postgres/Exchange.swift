@@ -29,6 +29,7 @@ final class Exchange<Value: Sendable> {
     }
 
     func cancel() {
+        if isFinished { return }
         isCancelled = true
         let stop = whenCancelled
         whenCancelled = nil

@@ -31,7 +31,7 @@ struct AuthWorld: Sendable {
     static let password = "correct-horse-battery"
     static let secrets = DerivedSecrets(secret: "auth-tests-auth-tests-auth-tests-auth")
 
-    let clock = TestClock()
+    let clock: TestClock
     let database: TenantDatabase
     let store: AuthStore
     let keys: KeyStore
@@ -43,7 +43,8 @@ struct AuthWorld: Sendable {
     let client = Client(address: "192.0.2.\(Int.random(in: 1...254))", userAgent: "test")
 
     /// `redisURL` other than the run's own makes a world that cannot reach Redis.
-    init(verifiesEmail: Bool = false, redisURL: String? = nil) async throws {
+    init(verifiesEmail: Bool = false, redisURL: String? = nil, clock: TestClock = TestClock()) async throws {
+        self.clock = clock
         let test = try await TestDatabase.shared(for: ServiceFoundation.withLog(AuthApp.schema))
         database = test.tenant(producer: .auth, clock: clock.wallClock)
         let secrets = AuthSecrets(Self.secrets)

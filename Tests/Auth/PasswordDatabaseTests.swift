@@ -218,7 +218,7 @@ import Testing
         }
         #expect(await code { try await world.logIn(email) } == "invalid-credentials", "locked")
         // It is kept in the database, and another address is not concerned.
-        let later = try await AuthWorld()
+        let later = try await AuthWorld(clock: world.clock)
         #expect(await code { try await later.logIn(email, from: world.client) } == "invalid-credentials")
         _ = try await world.logIn(email, from: Client(address: "2001:db8::1", userAgent: nil))
         world.clock.advance(.seconds(1))

@@ -37,7 +37,9 @@ import Testing
         // Nobody in another organization is in the way, or found.
         let other = try await DirectoryWorld()
         try await other.create("New.Person@Example.com")
-        #expect(await code { _ = try await other.directory.user(email: "b@example.com", as: other.admin) } == "not-found")
+        #expect(
+            await code { _ = try await other.directory.user(email: "b@example.com", as: other.admin) } == "not-found"
+        )
         #expect(try await other.department("Research").id == DepartmentID(1))
     }
 
@@ -132,7 +134,9 @@ import Testing
         try await world.department("Other")
         #expect(await code { _ = try await rename("OTHER") } == "name-taken")
         try await world.directory.deleteDepartment(made.id, as: world.admin) { _ in }
-        #expect(await code { try await world.directory.deleteDepartment(made.id, as: world.admin) { _ in } } == "not-found")
+        #expect(
+            await code { try await world.directory.deleteDepartment(made.id, as: world.admin) { _ in } } == "not-found"
+        )
         let left = try await world.directory.user(email: "b@example.com", as: world.admin)
         #expect(left.department == nil && left.version == 3)
         let said = try await world.events()
@@ -181,10 +185,14 @@ import Testing
         #expect(changed.version == 2)
         #expect(try await world.directory.organization(as: world.admin) == changed)
         let developer = world.principal(try await world.create("b@example.com"))
-        #expect(await code { _ = try await world.directory.changeOrganization(as: developer) { _ in OrganizationPatch() } }
-            == "forbidden")
-        #expect(await code { try await world.directory.deleteOrganization(as: world.admin) { _ in "example" } }
-            == "name-mismatch")
+        #expect(
+            await code { _ = try await world.directory.changeOrganization(as: developer) { _ in OrganizationPatch() } }
+                == "forbidden"
+        )
+        #expect(
+            await code { try await world.directory.deleteOrganization(as: world.admin) { _ in "example" } }
+                == "name-mismatch"
+        )
         try await world.department("Research")
         try await world.directory.deleteOrganization(as: world.admin) { $0.name }
         for table in ["organization", "department", "app_user", "counter", "idempotency"] {
@@ -202,8 +210,10 @@ import Testing
         let changed = try await world.directory.changeSelf(as: developer) { _ in UserPatch(lastName: "Neu") }
         #expect(changed.name == "Robin Neu" && changed.version == 2)
         try await world.change("b@example.com", UserPatch(isActive: false))
-        #expect(await code { _ = try await world.directory.changeSelf(as: developer) { _ in UserPatch() } }
-            == "session-changed")
+        #expect(
+            await code { _ = try await world.directory.changeSelf(as: developer) { _ in UserPatch() } }
+                == "session-changed"
+        )
     }
 
     /// A row that was locked by a change of its department shows the department it has afterwards.

@@ -90,7 +90,9 @@ import Testing
                 return failure.fields.map { "\($0.pointer ?? "") \($0.code)" }
             } catch { return ["\(error)"] }
         }
-        #expect(codes(field("form-data; name=other; filename=a.png")) == ["/other unknown-field", "/profile_img required"])
+        #expect(
+            codes(field("form-data; name=other; filename=a.png")) == ["/other unknown-field", "/profile_img required"]
+        )
         #expect(codes(field("form-data; name=profile_img")) == ["/profile_img wrong-type"])
         #expect(codes("--b--") == ["/profile_img required"])
         let part = "--b\r\nContent-Disposition: form-data; name=profile_img; filename=a.png\r\n\r\nx\r\n"

@@ -5,6 +5,7 @@ import Identity
 import Messaging
 import Postgres
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import OrganizationService
@@ -41,7 +42,8 @@ final class FakeStorage: MediaStorage {
     }
 }
 
-@Suite struct PortraitDatabaseTests {
+// One after the other: a sweep that looks ahead takes up what other tests are about to upload.
+@Suite(.serialized) struct PortraitDatabaseTests {
     private struct Studio {
         let world: DirectoryWorld
         let storage = FakeStorage()
@@ -125,7 +127,9 @@ final class FakeStorage: MediaStorage {
         _ = try await studio.store.claim(limit: 1000, now: WallClock.system.now + .seconds(1000))
         let late = Picture(storage: studio.storage.kind, name: "late", url: "x")
         let refused = await code {
-            _ = try await studio.store.refer(studio.world.admin.user, to: late, in: studio.world.organization) { user, _ in
+            _ = try await studio.store.refer(studio.world.admin.user, to: late, in: studio.world.organization) {
+                user,
+                _ in
                 guard let user else { throw Failure.notFound }
                 return .unchanged(user)
             }

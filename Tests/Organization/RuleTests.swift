@@ -132,7 +132,10 @@ func person(_ role: Role, active: Bool = true, firstName: String = "Ada") -> Use
     }
 
     @Test func patches() throws {
-        #expect(organization.applying(OrganizationPatch(name: "Caf\u{E9}", reminderHour: 9), now: Timestamp(seconds: 2)) == nil)
+        #expect(
+            organization.applying(OrganizationPatch(name: "Caf\u{E9}", reminderHour: 9), now: Timestamp(seconds: 2))
+                == nil
+        )
         let changed = organization.applying(OrganizationPatch(timeZone: "Asia/Tokyo"), now: Timestamp(seconds: 2))
         #expect(changed?.version == 2 && changed?.announcement.revision == 2)
         #expect(changed?.announcement.timeZone == "Asia/Tokyo")
@@ -157,30 +160,47 @@ func person(_ role: Role, active: Bool = true, firstName: String = "Ada") -> Use
         let body = JSON.object(members.filter { $0.key != "department" })
         let patch = try UserRoutes.patch(body, of: user, nil, isComplete: true)
         #expect(patch.department == .some(nil))
-        #expect(codes { _ = try UserRoutes.patch(try json(#"{"email": "x@y", "version": 4}"#), of: user, nil, isComplete: false) }
-            == ["/email read-only", "/version read-only"])
+        #expect(
+            codes {
+                _ = try UserRoutes.patch(try json(#"{"email": "x@y", "version": 4}"#), of: user, nil, isComplete: false)
+            }
+                == ["/email read-only", "/version read-only"]
+        )
     }
 
     @Test func departments() throws {
         let user = person(.manager)
         let named = DepartmentLabel(id: DepartmentID(1), name: "One")
-        #expect(try UserRoutes.patch(try json(#"{"department": 1}"#), of: user, named, isComplete: false).department == named)
-        #expect(try UserRoutes.patch(try json(#"{"department": null}"#), of: user, nil, isComplete: false).department == .some(nil))
+        #expect(
+            try UserRoutes.patch(try json(#"{"department": 1}"#), of: user, named, isComplete: false).department
+                == named
+        )
+        #expect(
+            try UserRoutes.patch(try json(#"{"department": null}"#), of: user, nil, isComplete: false).department
+                == .some(nil)
+        )
         #expect(try UserRoutes.patch(try json("{}"), of: user, nil, isComplete: false).department == nil)
-        for (text, code) in [("5", "not-found"), (#""x""#, "not-found"), ("true", "wrong-type"), ("1.5", "wrong-type")] {
-            #expect(codes {
-                _ = try UserRoutes.patch(try json("{\"department\": \(text)}"), of: user, nil, isComplete: false)
-            } == ["/department \(code)"])
+        for (text, code) in [("5", "not-found"), (#""x""#, "not-found"), ("true", "wrong-type"), ("1.5", "wrong-type")]
+        {
+            #expect(
+                codes {
+                    _ = try UserRoutes.patch(try json("{\"department\": \(text)}"), of: user, nil, isComplete: false)
+                } == ["/department \(code)"]
+            )
         }
         #expect(DepartmentReference(.integer(-1)) == nil && DepartmentReference(.string("7")) == .name("7"))
     }
 
     @Test func creation() throws {
-        #expect(codes { _ = try UserRoutes.draft(try json("{}"), nil) }
-            == ["/email required", "/first_name required", "/last_name required", "/role required"])
+        #expect(
+            codes { _ = try UserRoutes.draft(try json("{}"), nil) }
+                == ["/email required", "/first_name required", "/last_name required", "/role required"]
+        )
         let body = #"{"email": "a/b@c.d", "first_name": " ", "last_name": "x", "role": "admin", "is_active": true}"#
-        #expect(codes { _ = try UserRoutes.draft(try json(body), nil) }
-            == ["/email bad-email", "/first_name blank", "/role not-a-choice", "/is_active unknown-field"])
+        #expect(
+            codes { _ = try UserRoutes.draft(try json(body), nil) }
+                == ["/email bad-email", "/first_name blank", "/role not-a-choice", "/is_active unknown-field"]
+        )
     }
 }
 

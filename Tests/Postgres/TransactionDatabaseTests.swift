@@ -165,6 +165,7 @@ struct TransactionDatabaseTests {
         let name = TestSchema.unique("deadlock")
         let pool = try await TestSchema.pool(maximumConnections: 2)
         _ = try await pool.query([insert(name, 1), insert(name, 2)])
+        let meeting = Meeting()
         let outcomes = await withTaskGroup(of: PostgresError?.self, returning: [PostgresError?].self) { group in
             for order in [[1, 2], [2, 1]] {
                 group.addTask {
@@ -173,7 +174,7 @@ struct TransactionDatabaseTests {
                             for value in order {
                                 let row = "\(name)-\(value)"
                                 _ = try await transaction.query("UPDATE mark SET value = 9 WHERE name = \(row)")
-                                _ = try await transaction.query("SELECT pg_sleep(0.1)")
+                                try await meeting.arrive()
                             }
                         }
                     }
@@ -184,5 +185,15 @@ struct TransactionDatabaseTests {
         let failures = outcomes.compactMap { $0 }
         #expect(failures.count == 1)
         #expect(failures.map(\.isRetryable) == [true])
+    }
+}
+
+/// Where each of two waits for the other once.
+private actor Meeting {
+    private var arrived = 0
+
+    func arrive() async throws {
+        arrived += 1
+        while arrived < 2 { try await Task.sleep(for: .milliseconds(5)) }
     }
 }

@@ -65,10 +65,10 @@ extension Exchange {
         } else {
             connection.write(part)
         }
-        if !connection.isWritable {
-            connection.flush()
-            upstreamConnection?.hold()
-        }
+        guard !connection.isWritable else { return }
+        connection.flush()
+        // The flush may have made room already, and nobody would say so again.
+        if !connection.isWritable { upstreamConnection?.hold() }
     }
 
     func upstreamPaused() { if answerHasBegun { connection.flush() } }

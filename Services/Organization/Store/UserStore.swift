@@ -114,7 +114,7 @@ extension DirectoryStore {
             let change = try make(named, transaction.now)
             let inserted = try await transaction.query(
                 DirectoryStore.insertion(of: change.value, in: organization)
-                    + #" ON CONFLICT (organization_id, (lower(email) COLLATE "C")) DO NOTHING RETURNING id"#
+                    + " ON CONFLICT DO NOTHING RETURNING id"
             )
             guard !inserted.isEmpty else {
                 throw Failure.conflict("email-taken", "There is a user with this e-mail address already.")
