@@ -169,14 +169,16 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("Architecture", in: "Architecture", []),
+        tests("Events", in: "Events", ["Events", "Messaging", "Identity", "Chronology"]),
         tests("Identity", in: "Identity", ["Identity", "Chronology", jwt, crypto]),
-        tests("Postgres", in: "Postgres", kit),
+        tests("Postgres", in: "Postgres", kit + ["Poller"]),
         tests("Redis", in: "Redis", kit),
         tests("Messaging", in: "Messaging", kit),
         tests("Lists", in: "Lists", kit),
         tests("ServiceKit", in: "ServiceKit", kit + [hummingbirdTesting]),
         tests("Auth", in: "Auth", kit + ["AuthService"]),
         tests("Organization", in: "Organization", kit + ["OrganizationService"]),
+        tests("Project", in: "Project", kit + ["ProjectService"]),
         tests("Task", in: "Task", kit + ["TaskService"]),
         tests("Notification", in: "Notification", kit + ["NotificationService"]),
     ]

@@ -45,19 +45,29 @@ final class RedisLink {
 
     /// Sends commands and waits for all their answers. With a timeout the connection is closed when it has passed:
     /// a late answer must never be taken for that of another command.
-    func send(_ commands: [RedisCommand], timeout: Duration?) async throws -> [RedisValue] {
+    nonisolated func send(_ commands: [RedisCommand], timeout: Duration?) async throws -> [RedisValue] {
         if commands.isEmpty { return [] }
-        if let closed { throw closed }
-        for command in commands { command.encode(into: &outgoing) }
+        var bytes: [UInt8] = []
+        for command in commands { command.encode(into: &bytes) }
+        let request = bytes
+        // Waited for out here: a continuation awaited on the poller's thread comes back by way of another one.
         return try await withCheckedThrowingContinuation { caller in
-            let deadline = timeout.map { ContinuousClock.now + $0 }
-            waiting.append(caller, count: commands.count, deadline: deadline)
-            startTimer()
-            // What is asked for in the same round of the poller leaves in one write.
-            if !flushIsDue {
-                flushIsDue = true
-                Poller.shared.execute { self.flush() }
-            }
+            Poller.shared.execute { self.start(request, count: commands.count, timeout: timeout, caller) }
+        }
+    }
+
+    private func start(_ request: [UInt8], count: Int, timeout: Duration?, _ caller: Caller) {
+        if let closed {
+            caller.resume(throwing: closed)
+            return
+        }
+        outgoing += request
+        waiting.append(caller, count: count, deadline: timeout.map { ContinuousClock.now + $0 })
+        startTimer()
+        // What is asked for in the same round of the poller leaves in one write.
+        if !flushIsDue {
+            flushIsDue = true
+            Poller.shared.execute { self.flush() }
         }
     }
 

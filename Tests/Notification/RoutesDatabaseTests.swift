@@ -18,7 +18,7 @@ import Testing
         let fixture: Fixture
         let application: Application<RouterResponder<AppContext>>
         let signer: AccessTokenSigner
-        let tokens = UnsubscribeToken(key: [UInt8](repeating: 2, count: 32))
+        let tokens: UnsubscribeToken
 
         static func make() async throws -> World {
             let fixture = try await Fixture.make()
@@ -39,16 +39,17 @@ import Testing
                 watch: PositionWatch(),
                 logger: logger
             )
-            let world = World(
-                fixture: fixture,
-                application: Application(router: router.router, logger: logger),
-                signer: signer
-            )
+            let tokens = UnsubscribeToken(key: [UInt8](repeating: 2, count: 32))
             NoticeRoutes(desk: fixture.desk, signer: CursorSigner(key: [UInt8](repeating: 5, count: 32)))
                 .add(to: router.authenticated)
             PreferenceRoutes(desk: fixture.desk).add(to: router.authenticated)
-            UnsubscribeRoutes(desk: fixture.desk, tokens: world.tokens).add(to: router.open)
-            return world
+            UnsubscribeRoutes(desk: fixture.desk, tokens: tokens).add(to: router.open)
+            return World(
+                fixture: fixture,
+                application: Application(router: router.router, logger: logger),
+                signer: signer,
+                tokens: tokens
+            )
         }
 
         struct Answer {

@@ -23,7 +23,8 @@ private final class MailServer: Sendable {
     /// `refusal` answers RCPT TO.
     init(refusal: String? = nil) throws {
         self.refusal = refusal
-        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        self.socket = socket
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
@@ -72,7 +73,10 @@ private final class MailServer: Sendable {
             state.withLock { $0.commands.append(command) }
             switch command.prefix(4).uppercased() {
             case "EHLO": say("250-test\r\n250-8BITMIME\r\n250 AUTH PLAIN")
-            case "AUTH": say("235 ok")
+            case "AUTH":
+                say("334 ")
+                if let secret = line() { state.withLock { $0.commands.append(secret) } }
+                say("235 ok")
             case "RCPT": say(refusal ?? "250 ok")
             case "DATA":
                 say("354 go on")
@@ -115,7 +119,7 @@ private final class MailServer: Sendable {
         #expect(server.commands.first == "EHLO taskflow.example")
         #expect(server.commands.contains { $0.hasPrefix("MAIL FROM:<no-reply@taskflow.example>") })
         #expect(server.commands.contains("RCPT TO:<ada@example.com>"))
-        #expect(server.commands.contains { $0.hasPrefix("AUTH PLAIN") })
+        #expect(server.commands.contains(Data("\0me\0p@ss".utf8).base64EncodedString()))
     }
 
     @Test func severalGoAtOnce() async throws {

@@ -178,6 +178,7 @@ import Testing
     @Test func peopleWhoAreShown() async throws {
         let world = try await ProjectWorld()
         let shown = try await world.create("Shown", by: world.manager)
+        world.clock.advance(by: .seconds(1))
         try await world.add("developer@example.com", to: shown)
         let other = try await world.create("Other")
         func versions() async throws -> [Int64] {

@@ -75,14 +75,17 @@ struct AccountRoutes: Sendable {
     }
 
     @Sendable func keySet(_ request: Request, _ context: AppContext) async throws -> Response {
-        Reply.bytes(
-            try ring.keySet(now: clock.now),
-            type: "application/json",
-            headers: [.cacheControl: "public, max-age=300"]
-        )
+        let keys = try await ring.keySet(now: clock.now)
+        return Reply.bytes(keys, type: "application/json", headers: [.cacheControl: "public, max-age=300"])
     }
 
     // MARK: Sessions
+
+    private static var gone: Response {
+        var response = Reply.noContent
+        response.headers[.cacheControl] = "no-store"
+        return response
+    }
 
     private static let sessionList = ListDeclaration(
         name: "sessions",
@@ -117,13 +120,13 @@ struct AccountRoutes: Sendable {
             principal: try context.requirePrincipal(),
             client: context.client
         )
-        return Reply.noContent
+        return AccountRoutes.gone
     }
 
     @Sendable func endOtherSessions(_ request: Request, _ context: AppContext) async throws -> Response {
         _ = try request.parameters(only: "fields")
         try await accounts.endOtherSessions(try context.requirePrincipal(), client: context.client)
-        return Reply.noContent
+        return AccountRoutes.gone
     }
 
     @Sendable func switchOrganization(_ request: Request, _ context: AppContext) async throws -> Response {

@@ -78,12 +78,11 @@ final class KeyRing: Sendable {
         return try await signer.sign(principal, now: now)
     }
 
-    /// The JWK set, RFC 7517; throws 503 before the keys have been read.
-    func keySet(now: Timestamp) throws -> [UInt8] {
+    /// The JWK set, RFC 7517.
+    func keySet(now: Timestamp) async throws -> [UInt8] {
+        // Whoever asks before the first look is one of the services that have just started with this one.
+        if state.withLock({ $0.records.isEmpty }) { try await refresh() }
         let records = state.withLock { $0.records }
-        guard !records.isEmpty else {
-            throw Failure.unavailable("no-signing-key", "The keys have not been read yet.")
-        }
         let keys = KeySchedule(records).published(at: now, tokenLifetime: lifetime)
             .map { SigningKey.publicJWK(keyID: $0.keyID, publicKey: $0.publicKey) }
         return Array(#"{"keys":[\#(keys.joined(separator: ","))]}"#.utf8)

@@ -186,7 +186,9 @@ struct ConfigurationReader {
                     rule.limits.append(name)
                 }
             case "body": rule.bodyLimit = try ConfigurationValue.bytes(value)
-            case "timeout": rule.timeout = try ConfigurationValue.duration(value)
+            case "timeout":
+                rule.timeout = try ConfigurationValue.duration(value)
+                rule.hasOwnTimeout = true
             case "cache": rule.cache = value.word
             case "retry": rule.retry = try retry(statement.arguments)
             default:

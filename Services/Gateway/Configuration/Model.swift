@@ -104,6 +104,8 @@ struct RouteRule: Sendable, Hashable {
     var bodyLimit = 1_048_576
     /// From the head of the request to the end of the answer.
     var timeout = Duration.seconds(30)
+    /// Whether the time above was said of this route; it then holds for the body too.
+    var hasOwnTimeout = false
     /// `Cache-Control` for answers that bring none.
     var cache: String?
     var retry = RetryRule.onConnectAndIdempotent

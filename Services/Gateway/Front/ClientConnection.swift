@@ -71,7 +71,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     private func linger() {
-        phase = .lingering(until: .now() + .seconds(2), rest: 1_048_576)
+        phase = .lingering(until: .now() + .seconds(3), rest: 16 * 1_048_576)
         inbound.clear()
         channel?.close(mode: .output, promise: nil)
         read()

@@ -206,7 +206,7 @@ final class Exchange {
             let elapsed = now - bodySince
             let isStalled =
                 elapsed > .seconds(10) && Int64(bodyBytes) < elapsed.nanoseconds / 1_000_000_000 * Int64(limits.minimumRate)
-            let isLate = elapsed > max(limits.bodyTimeout, route.rule.timeout).amount
+            let isLate = elapsed > (route.rule.hasOwnTimeout ? route.rule.timeout : limits.bodyTimeout).amount
             if isStalled || isLate { broke(.timeout("The body of the request")) }
         }
     }
@@ -227,7 +227,10 @@ final class Exchange {
                 return broke(.timeout("The body of the request"))
             }
             dropUpstream(.failed)
-            reject(Rejection(status: 504, code: "upstream-timeout", detail: "The service did not answer in time."))
+            reject(
+                Rejection(
+                    status: 504, code: "upstream-timeout", detail: "The service did not answer in time.",
+                    headers: [HeaderFields.Field(name: "retry-after", value: "1")]))
         case .answering:
             dropUpstream(.unknown)
             note(499)

@@ -72,14 +72,11 @@ final class Gate: Sendable {
     func judge(_ question: Question, verifier: AccessTokenVerifier) async throws(Refusal) -> Admission {
         let token = try await verifiedToken(question, verifier: verifier)
         var admission = Admission(principal: token?.principal)
-
-        // Both questions are on their way at once; with one Redis they travel in one pipeline.
-        async let limited = answers(question, token?.principal)
-        if let token {
-            admission.positions = try await standing(of: token)
+        let (standing, answers) = await ask(question, token)
+        if let token, let standing {
+            admission.positions = try positions(standing, of: token)
             admission.positions.merge(memory.positions(of: token.principal.session, now: clock.now.seconds))
         }
-        let answers = await limited
         admission.fields = RateFields.fields(answers)
         if let refused = answers.filter({ !$0.answer.isAllowed }).max(by: { $0.answer.waitMilliseconds < $1.answer.waitMilliseconds }) {
             let seconds = max(1, (refused.answer.waitMilliseconds + 999) / 1000)
@@ -140,14 +137,36 @@ final class Gate: Sendable {
         }
     }
 
-    /// Whether a token still lives, and the positions of its session.
-    private func standing(of token: VerifiedAccessToken) async throws(Refusal) -> PositionSet {
-        let standing: Revocations.Standing
-        do {
-            standing = try await revocations.standing(of: token)
-        } catch {
-            standing = .unknown
+    /// One round trip: with one Redis for both, the question about the token and the limits travel in one pipeline.
+    private func ask(
+        _ question: Question, _ token: VerifiedAccessToken?
+    ) async -> (standing: Revocations.Standing?, rates: [SharedRates.Result]) {
+        let keyed =
+            settings.limitsRates
+            ? question.rates.map {
+                SharedRates.Keyed(rule: $0, key: Self.key(of: $0, client: question.client, token?.principal))
+            } : []
+        let commands = rates.questions(keyed)
+        guard let token else {
+            guard !keyed.isEmpty else { return (nil, []) }
+            return (nil, await rates.results(try? await rates.redis.send(commands), keyed))
         }
+        let server = revocations.redis.serverRunID
+        guard revocations.redis === rates.redis else {
+            async let limited = keyed.isEmpty ? nil : try? await rates.redis.send(commands)
+            let answer = try? await revocations.redis.send(revocations.question(about: token))
+            let standing = answer.map { revocations.standing($0, server: server, token: token) } ?? .unknown
+            return (standing, keyed.isEmpty ? [] : await rates.results(await limited, keyed))
+        }
+        let answers = try? await rates.redis.send([revocations.question(about: token)] + commands)
+        let standing = answers?.first.map { revocations.standing($0, server: server, token: token) } ?? .unknown
+        return (standing, keyed.isEmpty ? [] : await rates.results(answers.map { Array($0.dropFirst()) }, keyed))
+    }
+
+    /// The positions of a token's session, if the token still lives.
+    private func positions(
+        _ standing: Revocations.Standing, of token: VerifiedAccessToken
+    ) throws(Refusal) -> PositionSet {
         switch standing {
         case .living(let stored):
             var positions = PositionSet(stored: stored)
@@ -165,12 +184,6 @@ final class Gate: Sendable {
                 .unavailable("revocation-unknown", "Whether the session still lives cannot be checked at the moment."),
                 principal: token.principal)
         }
-    }
-
-    private func answers(_ question: Question, _ principal: Principal?) async -> [SharedRates.Result] {
-        guard settings.limitsRates, !question.rates.isEmpty else { return [] }
-        let keyed = question.rates.map { rule in (rule, Self.key(of: rule, client: question.client, principal)) }
-        return await rates.take(keyed)
     }
 
     /// Keys carry the organization, so that no tenant can be counted for another.

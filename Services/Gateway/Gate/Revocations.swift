@@ -14,13 +14,16 @@ struct Revocations: Sendable {
 
     let redis: RedisClient
 
-    func standing(of token: VerifiedAccessToken) async throws -> Standing {
+    /// Asks for everything at once: the keys share a hash tag, so one command may name them all.
+    func question(about token: VerifiedAccessToken) -> RedisCommand {
         let session = token.principal.session
-        let server = redis.serverRunID
-        let answer = try await redis.send(
-            RedisCommand(
-                "MGET", "{auth}:confirmed", "{auth}:session:\(session)", "{auth}:kid:\(token.keyID)",
-                "{auth}:position:\(session)"))
+        return RedisCommand(
+            "MGET", "{auth}:confirmed", "{auth}:session:\(session)", "{auth}:kid:\(token.keyID)",
+            "{auth}:position:\(session)")
+    }
+
+    /// What the answer means; `server` is the one of the connection before the question was sent.
+    func standing(_ answer: RedisValue, server: String?, token: VerifiedAccessToken) -> Standing {
         guard case .array(let values) = answer, values.count == 4 else { return .unknown }
         // A connection that changed meanwhile may have asked another server than the one compared with.
         guard let server, server == redis.serverRunID else { return .unknown }

@@ -4,6 +4,12 @@ import Redis
 
 /// The limits that all gateways share, in Redis; this gateway's own while Redis is away.
 final class SharedRates: Sendable {
+    /// A limit with the key that this request counts under.
+    struct Keyed: Sendable {
+        var rule: RateRule
+        var key: String
+    }
+
     struct Result: Sendable {
         var rule: RateRule
         var answer: RateWindow.Answer
@@ -12,7 +18,7 @@ final class SharedRates: Sendable {
     private static let digest = Insecure.SHA1.hash(data: Array(RateScript.source.utf8))
         .map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
 
-    private let redis: RedisClient
+    let redis: RedisClient
     private let local = LocalRates()
     private let clock: WallClock
 
@@ -21,36 +27,45 @@ final class SharedRates: Sendable {
         self.clock = clock
     }
 
-    func take(_ keyed: [(rule: RateRule, key: String)]) async -> [Result] {
-        let commands = keyed.map { Self.command("EVALSHA", Self.digest, $0.rule, $0.key) }
-        guard var values = try? await redis.send(commands), values.count == keyed.count else { return locally(keyed) }
+    func questions(_ keyed: [Keyed]) -> [RedisCommand] {
+        keyed.map { Self.command("EVALSHA", Self.digest, $0) }
+    }
+
+    /// What the answers mean; nil, or anything odd, is a Redis that is away.
+    func results(_ answers: [RedisValue]?, _ keyed: [Keyed]) async -> [Result] {
+        guard var answers, answers.count == keyed.count else { return locally(keyed) }
         // A server that has not seen the script is told it; the others are not asked again, or they would count twice.
-        let missing = values.indices.filter { if case .error(let text) = values[$0] { text.hasPrefix("NOSCRIPT") } else { false } }
+        let missing = answers.indices.filter { answers[$0].errorMessage?.hasPrefix("NOSCRIPT") ?? false }
         if !missing.isEmpty {
-            let again = missing.map { Self.command("EVAL", RateScript.source, keyed[$0].rule, keyed[$0].key) }
+            let again = missing.map { Self.command("EVAL", RateScript.source, keyed[$0]) }
             guard let newer = try? await redis.send(again), newer.count == missing.count else { return locally(keyed) }
-            for (index, value) in zip(missing, newer) { values[index] = value }
+            for (index, answer) in zip(missing, newer) { answers[index] = answer }
         }
         var results: [Result] = []
-        for (entry, value) in zip(keyed, values) {
+        for (entry, answer) in zip(keyed, answers) {
             guard
-                case .array(let numbers) = value, numbers.count == 3, case .integer(let allowed) = numbers[0],
+                case .array(let numbers) = answer, numbers.count == 3, case .integer(let allowed) = numbers[0],
                 case .integer(let remaining) = numbers[1], case .integer(let wait) = numbers[2]
             else { return locally(keyed) }
-            let answer = RateWindow.Answer(
-                isAllowed: allowed == 1, remaining: max(0, Int(remaining)), waitMilliseconds: wait)
-            results.append(Result(rule: entry.rule, answer: answer))
+            results.append(
+                Result(
+                    rule: entry.rule,
+                    answer: RateWindow.Answer(
+                        isAllowed: allowed == 1, remaining: max(0, Int(remaining)), waitMilliseconds: wait)))
         }
         return results
     }
 
-    private func locally(_ keyed: [(rule: RateRule, key: String)]) -> [Result] {
+    private func locally(_ keyed: [Keyed]) -> [Result] {
         let now = clock.now.microseconds / 1000
         return keyed.map { Result(rule: $0.rule, answer: local.take($0.rule, key: $0.key, now: now)) }
     }
 
-    private static func command(_ name: String, _ script: String, _ rule: RateRule, _ key: String) -> RedisCommand {
-        RedisCommand([name, script, "1", key, String(rule.count), String(rule.window.milliseconds), String(rule.burst)])
+    private static func command(_ name: String, _ script: String, _ keyed: Keyed) -> RedisCommand {
+        RedisCommand([
+            name, script, "1", keyed.key, String(keyed.rule.count), String(keyed.rule.window.milliseconds),
+            String(keyed.rule.burst),
+        ])
     }
 }
 

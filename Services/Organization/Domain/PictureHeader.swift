@@ -102,7 +102,9 @@ struct BadPicture: Error, Hashable {
 struct PictureMeasure {
     private(set) var width = 0
     private(set) var height = 0
+    /// As the file announces, or as it has: whichever is more.
     private(set) var frames = 0
+    private var framesSeen = 0
 
     /// Takes the size of the canvas or of a frame on it; decoders make room for the largest.
     mutating func see(width: Int, height: Int) throws {
@@ -116,7 +118,10 @@ struct PictureMeasure {
         }
     }
 
-    mutating func seeFrame() throws { try see(frames: frames + 1) }
+    mutating func seeFrame() throws {
+        framesSeen += 1
+        try see(frames: framesSeen)
+    }
 
     mutating func see(frames: Int) throws {
         self.frames = max(self.frames, frames)
