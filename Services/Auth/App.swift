@@ -63,7 +63,7 @@ public enum AuthApp {
             secrets: secrets,
             rule: PasswordRule(minimum: settings.passwordMinimum),
             policy: settings.signUp,
-            limitsMails: settings.limitsMails,
+            isLimited: settings.isLimited,
             clock: clock
         )
         let routes = AccountRoutes(

@@ -7,13 +7,14 @@ import ServiceKit
 /// - `TASKFLOW_EMAIL_VERIFICATION`: `on` or `off`, `off`; whether a sign-up has to prove its address first.
 /// - `TASKFLOW_PASSWORD_MINIMUM`: 8...64, 12; characters of the shortest password.
 /// - `TASKFLOW_GATE_REDIS_URL`: string, secret, `TASKFLOW_REDIS_URL`; the Redis that the gateways ask about revocation.
-/// - `TASKFLOW_RATE_LIMITS`: `on` or `off`, `on`; off lets any number of mails be triggered.
+/// - `TASKFLOW_RATE_LIMITS`: `on` or `off`, `on`; off lets any number of mails be triggered and
+///   sessions be refreshed at any rate.
 struct AuthSettings: Sendable {
     let signUp: SignUpPolicy
     let passwordMinimum: Int
     /// Nil for the Redis that everything uses.
     let gateRedisURL: String?
-    let limitsMails: Bool
+    let isLimited: Bool
 
     /// Reads and checks the settings; throws ``ServiceKit/SettingError``.
     init(_ config: ConfigReader) throws {
@@ -23,6 +24,6 @@ struct AuthSettings: Sendable {
         )
         passwordMinimum = try config.number("TASKFLOW_PASSWORD_MINIMUM", default: 12, in: 8...64)
         gateRedisURL = config.text("TASKFLOW_GATE_REDIS_URL", secret: true)
-        limitsMails = try config.flag("TASKFLOW_RATE_LIMITS", default: true)
+        isLimited = try config.flag("TASKFLOW_RATE_LIMITS", default: true)
     }
 }

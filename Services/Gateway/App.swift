@@ -39,7 +39,10 @@ public enum GatewayApp {
     ///   - openAPI: the services' documents, YAML, by service.
     ///   - upstreamOverrides: servers (`host:port`) of upstreams, by name, stronger than settings and configuration.
     public static func assemble(
-        _ config: ConfigReader, clock: WallClock = .system, logger: Logger, openAPI: [String: [UInt8]],
+        _ config: ConfigReader,
+        clock: WallClock = .system,
+        logger: Logger,
+        openAPI: [String: [UInt8]],
         upstreamOverrides: [String: [String]] = [:]
     ) throws -> GatewayAssembly {
         let settings = try GatewaySettings(config, upstreamOverrides: upstreamOverrides)
@@ -56,20 +59,34 @@ public enum GatewayApp {
         let redis = RedisClient(url: settings.installation.redisURL, commandTimeout: .seconds(1), logger: logger)
         let gateRedis = settings.gateRedisURL.map { RedisClient(url: $0, commandTimeout: .seconds(1), logger: logger) }
         let gate = Gate(
-            settings: Gate.Settings(failsOpen: settings.failsOpen, limitsRates: settings.limitsRates), keys: keys,
-            gateRedis: gateRedis ?? redis, rateRedis: redis,
-            seal: PositionSeal(key: settings.installation.secrets.positionKey), clock: clock, logger: logger)
+            settings: Gate.Settings(failsOpen: settings.failsOpen, limitsRates: settings.limitsRates),
+            keys: keys,
+            gateRedis: gateRedis ?? redis,
+            rateRedis: redis,
+            seal: PositionSeal(key: settings.installation.secrets.positionKey),
+            clock: clock,
+            logger: logger
+        )
         let documents = try Documents(
             openAPI: OpenAPIDocument.merge(
                 own: try YAMLDocument.read(PackageResources.openapi_yaml, name: "gateway"),
                 services: openAPI.sorted { $0.key < $1.key }
                     .map { ($0.key, try YAMLDocument.read($0.value, name: $0.key)) },
-                publicURL: settings.installation.publicURL, routes: configuration.routeRules))
+                publicURL: settings.installation.publicURL,
+                routes: configuration.routeRules
+            )
+        )
         let front = Front(
-            table: table, gate: gate, clock: clock, crossOrigin: settings.crossOrigin,
+            table: table,
+            gate: gate,
+            clock: clock,
+            crossOrigin: settings.crossOrigin,
             isSecure: settings.installation.publicURL.hasPrefix("https://"),
-            credential: settings.installation.secrets.serviceCredential, documents: documents, meters: meters,
-            logger: logger)
+            credential: settings.installation.secrets.serviceCredential,
+            documents: documents,
+            meters: meters,
+            logger: logger
+        )
         reloader.serve(front)
 
         let boundPort = BoundPort()
@@ -81,11 +98,18 @@ public enum GatewayApp {
             let port = BoundPort()
             adminPort = port
             services.append(
-                AdminServer(front: front, redis: gateRedis ?? redis, listen: admin, boundPort: port, logger: logger))
+                AdminServer(front: front, redis: gateRedis ?? redis, listen: admin, boundPort: port, logger: logger)
+            )
         }
         services.append(
             FrontServer(
-                front: front, listen: configuration.listen, drain: settings.drain, boundPort: boundPort, logger: logger))
+                front: front,
+                listen: configuration.listen,
+                drain: settings.drain,
+                boundPort: boundPort,
+                logger: logger
+            )
+        )
         return GatewayAssembly(services: services, boundPort: boundPort, adminPort: adminPort, reloader: reloader)
     }
 

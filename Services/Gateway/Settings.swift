@@ -51,7 +51,8 @@ struct GatewaySettings: Sendable {
         case .success(let list): crossOrigin = list
         case .failure(let bad):
             throw SettingError(
-                "TASKFLOW_CORS_ORIGINS has \"\(bad.text)\"; give exact origins such as https://app.example, no path, no *.")
+                "TASKFLOW_CORS_ORIGINS has \"\(bad.text)\"; give exact origins such as https://app.example, no path, no *."
+            )
         }
         drain = try config.seconds("TASKFLOW_GATEWAY_DRAIN", default: 2, in: 0...60)
     }
@@ -73,7 +74,9 @@ struct GatewaySettings: Sendable {
         case nil: break
         }
         for index in configuration.upstreams.indices {
-            if let servers = upstreams[configuration.upstreams[index].name] { configuration.upstreams[index].servers = servers }
+            if let servers = upstreams[configuration.upstreams[index].name] {
+                configuration.upstreams[index].servers = servers
+            }
         }
         return configuration
     }

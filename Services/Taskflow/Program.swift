@@ -3,6 +3,7 @@ import Configuration
 import Foundation
 import Logging
 import Metrics
+import Postgres
 import ServiceKit
 
 /// What every command does alike.
@@ -14,6 +15,12 @@ enum Program {
         } catch let error as SettingError {
             fail(error.description)
         } catch let error as StartError {
+            fail(error.description)
+        } catch let error as MigrationError {
+            fail(error.description)
+        } catch let error as PostgresError {
+            fail("Postgres: \(error.message.split(separator: "\n").joined(separator: " "))")
+        } catch let error as APIFailure {
             fail(error.description)
         }
     }
@@ -39,6 +46,11 @@ enum Program {
             level: try InstallationSettings.logLevel(config), format: try InstallationSettings.logFormat(config))
         MetricsSystem.bootstrap(PrometheusRegistry.shared)
         return Logger(label: "taskflow")
+    }
+
+    /// Text to standard output at once, also where that is a file or a pipe.
+    static func say(_ text: String, end: String = "\n") {
+        FileHandle.standardOutput.write(Data((text + end).utf8))
     }
 
     /// One line to standard error, then exit code 1.

@@ -63,7 +63,7 @@ struct AuthWorld: Sendable {
             secrets: secrets,
             rule: PasswordRule(minimum: 12),
             policy: SignUpPolicy(isOpen: true, verifiesEmail: verifiesEmail),
-            limitsMails: true,
+            isLimited: true,
             clock: clock.wallClock
         )
         members = Members(store: store, gate: gate)

@@ -71,6 +71,21 @@ import Testing
         #expect(events.map(\.reason) == [.reuse])
     }
 
+    /// A refresh that waits for another one judges by what that one has left behind.
+    @Test func aRefreshIsJudgedUnderTheLockOfItsSession() async throws {
+        let world = try await AuthWorld()
+        let (grant, tokens) = try await world.signUp()
+        let late = try await world.database.write(of: grant.session.account) { transaction in
+            _ = try await transaction.query("UPDATE session SET counter = 3 WHERE id = \(grant.session.id)")
+            let late = Task { await code { try await world.accounts.refresh(tokens.refresh, client: world.client) } }
+            try await Task.sleep(for: .milliseconds(200))
+            return late
+        }
+        #expect(await late.value == "refresh-reused")
+        let rows = try await world.database.pool.query("SELECT counter FROM session WHERE id = \(grant.session.id)")
+        #expect(try rows.first?.get("counter", as: Int64.self) == 3)
+    }
+
     @Test func theTokenJustReplacedIsGoodForThirtySeconds() async throws {
         let world = try await AuthWorld()
         let (grant, first) = try await world.signUp()

@@ -44,21 +44,54 @@ import Testing
         ("limits {\n    header_timeout 10sec\n}\n", "c:7:20: unknown unit \"sec\""),
         ("rate user 1/min by ip\n", "c:6:6: rate user is already given in line 5"),
         ("rate other 1/day by ip\n", "c:6:12: \"1/day\" is no rate: write it like 20/min, 10/h or 5/s"),
-        ("rate other 1/min by usr\n", "c:6:21: \"usr\" is none of ip, user, organization, session (did you mean \"user\"?)"),
-        ("route /a {\n    methods GET   to tsak   auth none\n}\n", "c:7:22: unknown upstream \"tsak\" (did you mean \"task\"?)"),
+        (
+            "rate other 1/min by usr\n",
+            "c:6:21: \"usr\" is none of ip, user, organization, session (did you mean \"user\"?)"
+        ),
+        (
+            "route /a {\n    methods GET   to tsak   auth none\n}\n",
+            "c:7:22: unknown upstream \"tsak\" (did you mean \"task\"?)"
+        ),
         ("route /a {\n    to task   auth none\n}\n", "c:6:1: methods is missing in route /a"),
         ("route /a {\n    methods GET   to task\n}\n", "c:6:1: auth is missing in route /a"),
-        ("route /a {\n    methods GET   to task   auth maybe\n}\n", "c:7:34: \"maybe\" is none of required, optional, none"),
-        ("route /a {\n    methods GTE   to task   auth none\n}\n", "c:7:13: \"GTE\" is no method of a route (did you mean \"GET\"?)"),
-        ("route /a {\n    methods GET   to task   auth required   limit usr\n}\n", "c:7:51: unknown rate \"usr\" (did you mean \"user\"?)"),
-        ("route /a {\n    methods GET   to task   auth none   limit user\n}\n", "c:6:1: limit user counts by user, but route /a has auth none"),
-        ("route /a/{x} {\n    methods GET   to task   auth none\n}\nroute /a/{y} {\n    methods GET   to task   auth none\n}\n", "c:9:1: never reached: GET /a/{y} is already served by the route in line 6"),
+        (
+            "route /a {\n    methods GET   to task   auth maybe\n}\n",
+            "c:7:34: \"maybe\" is none of required, optional, none"
+        ),
+        (
+            "route /a {\n    methods GTE   to task   auth none\n}\n",
+            "c:7:13: \"GTE\" is no method of a route (did you mean \"GET\"?)"
+        ),
+        (
+            "route /a {\n    methods GET   to task   auth required   limit usr\n}\n",
+            "c:7:51: unknown rate \"usr\" (did you mean \"user\"?)"
+        ),
+        (
+            "route /a {\n    methods GET   to task   auth none   limit user\n}\n",
+            "c:6:1: limit user counts by user, but route /a has auth none"
+        ),
+        (
+            "route /a/{x} {\n    methods GET   to task   auth none\n}\nroute /a/{y} {\n    methods GET   to task   auth none\n}\n",
+            "c:9:1: never reached: GET /a/{y} is already served by the route in line 6"
+        ),
         ("route /internal/x {\n    methods GET   to task   auth none\n}\n", "c:6:7: /internal is never forwarded"),
-        ("route /api/docs {\n    methods GET   to task   auth none\n}\n", "c:6:7: /api/docs is served by the gateway itself"),
-        ("route /a/ {\n    methods GET   to task   auth none\n}\n", "c:6:7: leave out the slash at the end: requests may have it or not"),
-        ("route /a/../b {\n    methods GET   to task   auth none\n}\n", "c:6:7: \"..\" is no segment of a path in its normal form"),
+        (
+            "route /api/docs {\n    methods GET   to task   auth none\n}\n",
+            "c:6:7: /api/docs is served by the gateway itself"
+        ),
+        (
+            "route /a/ {\n    methods GET   to task   auth none\n}\n",
+            "c:6:7: leave out the slash at the end: requests may have it or not"
+        ),
+        (
+            "route /a/../b {\n    methods GET   to task   auth none\n}\n",
+            "c:6:7: \"..\" is no segment of a path in its normal form"
+        ),
         ("route /a {\n    methods GET   to task   auth none\n", "c:6:1: this block is not closed: a } is missing"),
-        ("upstream ${NAME} {\n    server 127.0.0.1:1\n}\n", "c:6:10: ${NAME} is for secrets, and upstream holds none: write the value"),
+        (
+            "upstream ${NAME} {\n    server 127.0.0.1:1\n}\n",
+            "c:6:10: ${NAME} is for secrets, and upstream holds none: write the value"
+        ),
     ]
 
     @Test(arguments: whole) func complaintsHaveTheirPlace(text: String, complaint: String) {
@@ -70,12 +103,15 @@ import Testing
     }
 
     @Test func everythingWrongIsToldAtOnce() {
-        let text = Self.base + "route /a {\n    methods GET   to a   auth none\n}\nroute /b {\n    methods GET   to b   auth none\n}\n"
+        let text =
+            Self.base
+            + "route /a {\n    methods GET   to a   auth none\n}\nroute /b {\n    methods GET   to b   auth none\n}\n"
         #expect(GatewayConfiguration.check(text).count == 2)
     }
 
     @Test func formattingKeepsCommentsAndLines() throws {
-        let text = "# head\nlisten    127.0.0.1:1 # here\n\n\n\nlimits {\n\nheader_bytes 16KiB header_count 100\n   }\nupstream a {\nserver h:1 server h:2\n}"
+        let text =
+            "# head\nlisten    127.0.0.1:1 # here\n\n\n\nlimits {\n\nheader_bytes 16KiB header_count 100\n   }\nupstream a {\nserver h:1 server h:2\n}"
         let wanted = """
             # head
             listen 127.0.0.1:1  # here
@@ -94,7 +130,9 @@ import Testing
 
     @Test func defaultsAreFilledIn() throws {
         let configuration = try GatewayConfiguration.load(
-            Self.base + "route /a {\n    methods GET POST   to task   auth required   limit user, user2\n}\nrate user2 5/s burst 2 by ip\n")
+            Self.base
+                + "route /a {\n    methods GET POST   to task   auth required   limit user, user2\n}\nrate user2 5/s burst 2 by ip\n"
+        )
         let route = try #require(configuration.routeRules.first)
         #expect(route.limits == ["user", "user2"])
         #expect(route.bodyLimit == 1_048_576)

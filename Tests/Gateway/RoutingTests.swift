@@ -8,34 +8,39 @@ import Testing
 
     private func route(_ method: String, _ path: String) throws -> String {
         let configuration = try #require(Self.configuration)
-        guard let match = RouteTable(configuration.routeRules).match(try RequestTarget(path).segments) else { return "404" }
+        guard let match = RouteTable(configuration.routeRules).match(try RequestTarget(path).segments) else {
+            return "404"
+        }
         guard let index = match.methods[method] else { return "405 \(match.allow)" }
         let rule = configuration.routeRules[index]
         return "\(rule.upstream) \(rule.auth.rawValue) \(rule.pattern)"
     }
 
     private static let routes: [(String, String, String)] = [
-            ("GET", "/api/account", "task required /api/account"),
-            ("GET", "/api/account/", "task required /api/account"),
-            ("PATCH", "/api/account/", "organization required /api/account"),
-            ("DELETE", "/api/account/", "405 GET, HEAD, PATCH, OPTIONS"),
-            ("POST", "/api/account/login/", "auth none /api/account/login"),
-            ("GET", "/api/account/login/", "405 POST, OPTIONS"),
-            ("POST", "/api/account/nothing", "404"),
-            ("GET", "/api/project/tasks/5", "task required /api/project/tasks/{id}"),
-            ("GET", "/api/project/5/tasks", "task required /api/project/{project_id}/tasks"),
-            ("GET", "/api/project/tasks/tasks", "task required /api/project/tasks/{id}"),
-            ("GET", "/api/project/5/tasks/6/collaborators/a%40b.c", "task required /api/project/{project_id}/tasks/{id}/collaborators/{email}"),
-            ("GET", "/api/project/tasks/5/nothing", "404"),
-            ("GET", "/api/project/trash", "task required /api/project/trash"),
-            ("POST", "/api/notifications/read-all", "notification required /api/notifications/read-all"),
-            ("GET", "/api/notifications/unsubscribe/abc", "notification none /api/notifications/unsubscribe/{token}"),
-            ("GET", "/media/a/b.png", "organization none /media/**"),
-            ("GET", "/media", "404"),
-            ("PUT", "/media/a", "405 GET, HEAD, OPTIONS"),
-            ("GET", "/internal/events", "404"),
-            ("GET", "/", "404"),
-        
+        ("GET", "/api/account", "task required /api/account"),
+        ("GET", "/api/account/", "task required /api/account"),
+        ("PATCH", "/api/account/", "organization required /api/account"),
+        ("DELETE", "/api/account/", "405 GET, HEAD, PATCH, OPTIONS"),
+        ("POST", "/api/account/login/", "auth none /api/account/login"),
+        ("GET", "/api/account/login/", "405 POST, OPTIONS"),
+        ("POST", "/api/account/nothing", "404"),
+        ("GET", "/api/project/tasks/5", "task required /api/project/tasks/{id}"),
+        ("GET", "/api/project/5/tasks", "task required /api/project/{project_id}/tasks"),
+        ("GET", "/api/project/tasks/tasks", "task required /api/project/tasks/{id}"),
+        (
+            "GET", "/api/project/5/tasks/6/collaborators/a%40b.c",
+            "task required /api/project/{project_id}/tasks/{id}/collaborators/{email}"
+        ),
+        ("GET", "/api/project/tasks/5/nothing", "404"),
+        ("GET", "/api/project/trash", "task required /api/project/trash"),
+        ("POST", "/api/notifications/read-all", "notification required /api/notifications/read-all"),
+        ("GET", "/api/notifications/unsubscribe/abc", "notification none /api/notifications/unsubscribe/{token}"),
+        ("GET", "/media/a/b.png", "organization none /media/**"),
+        ("GET", "/media", "404"),
+        ("PUT", "/media/a", "405 GET, HEAD, OPTIONS"),
+        ("GET", "/internal/events", "404"),
+        ("GET", "/", "404"),
+
     ]
 
     @Test(arguments: routes) func theTable(method: String, path: String, wanted: String) throws {
@@ -45,8 +50,11 @@ import Testing
     @Test func theLongestLiteralPrefixWins() throws {
         func rule(_ pattern: String) throws -> RouteRule {
             RouteRule(
-                pattern: try PathPattern(parsing: pattern, at: SourcePlace(line: 1, column: 1)), methods: ["GET"], upstream: pattern,
-                auth: .none)
+                pattern: try PathPattern(parsing: pattern, at: SourcePlace(line: 1, column: 1)),
+                methods: ["GET"],
+                upstream: pattern,
+                auth: .none
+            )
         }
         let rules = try ["/a/**", "/a/{x}", "/a/b", "/a/{x}/c", "/a/b/{y}"].map(rule)
         let table = RouteTable(rules)
@@ -64,15 +72,19 @@ import Testing
 
     @Test(
         arguments: [
-            "a", "*", "", "http://x/", "/a/../b", "/..", "/.", "/a/.", "/%2e%2e/a", "/a/%2E/b", "//", "/a//b", "/a%2fb", "/a%2Fb",
-            "/a%5cb", "/a\\b", "/a%00", "/a%0a", "/a%7f", "/%zz", "/%a", "/%", "/a#b", "/a?b#c", "/%61", "/a%2Db", "/a b", "/a\u{e9}",
+            "a", "*", "", "http://x/", "/a/../b", "/..", "/.", "/a/.", "/%2e%2e/a", "/a/%2E/b", "//", "/a//b", "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb", "/a\\b", "/a%00", "/a%0a", "/a%7f", "/%zz", "/%a", "/%", "/a#b", "/a?b#c", "/%61", "/a%2Db",
+            "/a b", "/a\u{e9}",
             "/a|b", "/a{b}", "/a\"b", "/a<b",
         ])
     func whatIsNotTheNormalFormIsRefused(target: String) {
         #expect(throws: TargetComplaint.self) { try RequestTarget(target) }
     }
 
-    @Test(arguments: ["/", "/a", "/a/", "/a/b%40c", "/a.b", "/...", "/a;b=c", "/a?x=//../%zz", "/%C3%A9", "/~a", "/a%20b"])
+    @Test(arguments: [
+        "/", "/a", "/a/", "/a/b%40c", "/a.b", "/...", "/a;b=c", "/a?x=//../%zz", "/%C3%A9", "/~a", "/a%20b",
+    ])
     func theNormalFormIsSentOnAsItIs(target: String) throws {
         #expect(try RequestTarget(target).text == target)
     }
@@ -82,7 +94,10 @@ import Testing
         let configuration = try #require(Self.configuration)
         let table = RouteTable(configuration.routeRules)
         var generator = SystemRandomNumberGenerator()
-        let pieces = ["/", "//", ".", "..", "%2e", "%2f", "%5c", "\\", "%00", "%61", "a", "tasks", "{", "?", "#", ";", "%41", "%C3%A9", "@"]
+        let pieces = [
+            "/", "//", ".", "..", "%2e", "%2f", "%5c", "\\", "%00", "%61", "a", "tasks", "{", "?", "#", ";", "%41",
+            "%C3%A9", "@",
+        ]
         for _ in 0..<10_000 {
             var path = configuration.routeRules.randomElement(using: &generator)?.pattern.description ?? "/"
             path = path.replacing("{id}", with: "5").replacing("{email}", with: "a%40b.c").replacing("**", with: "x")
@@ -115,8 +130,14 @@ import Testing
         #expect(try client("10.1.1.1", []) == "10.1.1.1")
         #expect(try client("::ffff:10.1.1.1", ["5.6.7.8"]) == "5.6.7.8")
         #expect(try client("fd00::1", ["2001:db8::1"]) == "2001:db8::1")
-        #expect([AddressBlock]().client(peer: try #require(NetworkAddress("10.1.1.1")), forwardedFor: ["5.6.7.8"]).description == "10.1.1.1")
-        #expect(try #require(NetworkAddress("2001:db8::1")).countedAs == (try #require(NetworkAddress("2001:db8::2"))).countedAs)
+        #expect(
+            [AddressBlock]().client(peer: try #require(NetworkAddress("10.1.1.1")), forwardedFor: ["5.6.7.8"])
+                .description == "10.1.1.1"
+        )
+        #expect(
+            try #require(NetworkAddress("2001:db8::1")).countedAs
+                == (try #require(NetworkAddress("2001:db8::2"))).countedAs
+        )
         #expect(AddressBlock("10.0.0.0/33") == nil)
         #expect(AddressBlock("10.0.0") == nil)
     }

@@ -188,9 +188,14 @@ import Testing
 
 @Suite struct GateRuleTests {
     @Test func standing() {
-        func judge(_ confirmed: String?, _ session: String?, _ key: String?, generation: Int64 = 3) -> Revocations.Standing {
+        func judge(_ confirmed: String?, _ session: String?, _ key: String?, generation: Int64 = 3)
+            -> Revocations.Standing
+        {
             Revocations.judge(
-                [confirmed, session, key, nil].map { $0.map { .bytes(Array($0.utf8)) } ?? .null }, server: "run", generation: generation)
+                [confirmed, session, key, nil].map { $0.map { .bytes(Array($0.utf8)) } ?? .null },
+                server: "run",
+                generation: generation
+            )
         }
         #expect(judge("run", nil, nil) == .living(""))
         #expect(judge("run", "3", nil) == .living(""))
@@ -203,7 +208,8 @@ import Testing
     }
 
     private static let headers: [(String, String?)] = [
-        ("Bearer abc", "abc"), ("bearer abc", "abc"), ("Bearer  abc", nil), ("Bearer", nil), ("Bearer ", nil), ("Basic abc", nil),
+        ("Bearer abc", "abc"), ("bearer abc", "abc"), ("Bearer  abc", nil), ("Bearer", nil), ("Bearer ", nil),
+        ("Basic abc", nil),
         ("Bearer a b", nil), ("Bearer a\t", nil),
     ]
 
@@ -213,9 +219,18 @@ import Testing
 
     @Test func keysNameTheirOwner() {
         let principal = Principal(
-            user: .make(milliseconds: 1), organization: .make(milliseconds: 2), role: .admin, session: .make(milliseconds: 3), generation: 1)
+            user: .make(milliseconds: 1),
+            organization: .make(milliseconds: 2),
+            role: .admin,
+            session: .make(milliseconds: 3),
+            generation: 1
+        )
         func key(_ by: RateKey, _ principal: Principal?) -> String {
-            Gate.key(of: RateRule(name: "n", count: 1, window: .seconds(1), burst: 1, key: by), client: "1.2.3.4", principal)
+            Gate.key(
+                of: RateRule(name: "n", count: 1, window: .seconds(1), burst: 1, key: by),
+                client: "1.2.3.4",
+                principal
+            )
         }
         #expect(key(.ip, principal) == "{rate:n:ip:1.2.3.4}")
         #expect(key(.user, principal) == "{rate:n:user:\(principal.organization):\(principal.user)}")
@@ -231,13 +246,20 @@ import Testing
             #expect(list.preflightFields(origin: origin, allow: "GET").isEmpty)
         }
         #expect(list.fields(origin: nil).isEmpty)
-        #expect(list.preflightFields(origin: "http://localhost:3000", allow: "GET").contains { $0.name == "access-control-max-age" && $0.value == "600" })
+        #expect(
+            list.preflightFields(origin: "http://localhost:3000", allow: "GET").contains {
+                $0.name == "access-control-max-age" && $0.value == "600"
+            }
+        )
         for bad in ["*", "null", "app.example", "https://app.example/", "https://*.example", "https://"] {
             #expect(throws: CrossOrigin.BadOrigin.self) { try CrossOrigin.parse(bad).get() }
         }
     }
 
-    @Test(arguments: [(Int64(0), "Thu, 01 Jan 1970 00:00:00 GMT"), (1_764_000_000, "Mon, 24 Nov 2025 16:00:00 GMT"), (1_709_208_000, "Thu, 29 Feb 2024 12:00:00 GMT")])
+    @Test(arguments: [
+        (Int64(0), "Thu, 01 Jan 1970 00:00:00 GMT"), (1_764_000_000, "Mon, 24 Nov 2025 16:00:00 GMT"),
+        (1_709_208_000, "Thu, 29 Feb 2024 12:00:00 GMT"),
+    ])
     func dates(second: Int64, text: String) {
         #expect(HTTPDate.text(second) == text)
     }

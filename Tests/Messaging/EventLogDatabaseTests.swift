@@ -346,10 +346,7 @@ struct EventLogDatabaseTests {
         }
     }
 
-    @Test(
-        "From commit to applied takes little",
-        .disabled(if: LogFixture.isDebugBuild, "figures of a release build only")
-    )
+    @Test("From commit to applied takes little", .enabled(if: LogFixture.takesFigures, "on a quiet machine only"))
     func lag() async throws {
         let figures = try await LagMeasurement.run(perSecond: 50, count: 500)
         #expect(figures.p99 < .milliseconds(25))
@@ -357,11 +354,6 @@ struct EventLogDatabaseTests {
 }
 
 extension LogFixture {
-    static var isDebugBuild: Bool {
-        #if DEBUG
-        true
-        #else
-        false
-        #endif
-    }
+    /// Figures mean something in an optimised build on a machine that does nothing else: asked for by hand.
+    static var takesFigures: Bool { ProcessInfo.processInfo.environment["TASKFLOW_TEST_FIGURES"] == "1" }
 }

@@ -36,6 +36,24 @@ import Testing
         fixture.time.move(by: .seconds(3600))
         try await fixture.sender(transport).sendDue()
         #expect(transport.parcels.count == 18)
+        #expect(try await states(fixture).allSatisfy { $0 == "sent" })
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whatAnotherSenderIsClaimingIsPassedOver() async throws {
+        let fixture = try await Fixture.make(ownDatabase: true)
+        for id in 1...8 { try await fixture.task(Int64(id), [fixture.ada]) }
+        let claimed = try await fixture.database.pool.transaction(in: nil) { transaction in
+            let held = try await transaction.query("SELECT event_id FROM mail_queue LIMIT 5 FOR UPDATE")
+            let others = try await fixture.store.claimMails(
+                at: fixture.time.now,
+                lease: MailSender.lease,
+                limit: 10
+            )
+            let events = try held.map { try $0.get("event_id", as: EventID.self) }
+            #expect(Set(others.map(\.event)).isDisjoint(with: events))
+            return others.count
+        }
+        #expect(claimed == 3)
     }
 
     @Test func aFailureIsTriedAgainLaterWithTheSameBytes() async throws {

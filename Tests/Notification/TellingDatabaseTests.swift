@@ -25,7 +25,7 @@ import Testing
 
     @Test func neitherTheCreatorNorTheOneWhoActedIsTold() async throws {
         let fixture = try await Fixture.make()
-        try await fixture.hear(added(fixture, fixture.admin, isCreator: true), actor: fixture.admin)
+        try await fixture.hear(added(fixture, fixture.admin, isCreator: true))
         try await fixture.hear(added(fixture, fixture.ada), actor: fixture.ada)
         try await fixture.task(1, [fixture.ada, fixture.bob], actor: fixture.ada)
         #expect(try await fixture.notices(of: fixture.admin).isEmpty)

@@ -39,7 +39,7 @@ extension Accounts {
         try await store.requestSignUp(
             try await hashed(form),
             nameHash: secrets.nameHash(form.email.key),
-            isLimited: limitsMails,
+            isLimited: isLimited,
             client: client
         )
     }
@@ -80,7 +80,7 @@ extension Accounts {
         try await store.requestReset(
             key: email.key,
             nameHash: secrets.nameHash(email.key),
-            isLimited: limitsMails,
+            isLimited: isLimited,
             client: client
         )
         // Both ways write a few rows in a millisecond or two; the floor hides which ones.

@@ -17,11 +17,12 @@ struct Accounts: Sendable {
     let secrets: AuthSecrets
     let rule: PasswordRule
     let policy: SignUpPolicy
-    /// Whether mails that anyone can trigger are limited.
-    let limitsMails: Bool
+    /// Whether mails that anyone can trigger, and refreshes, are limited.
+    let isLimited: Bool
     let clock: WallClock
     /// One at a time for each link: of fifty at once, one is hashed and the others find the link used.
     let linkQueue = KeyedQueue<EventID>()
+    let refreshLimiter = RefreshLimiter()
 
     // MARK: Login
 
@@ -58,6 +59,7 @@ struct Accounts: Sendable {
     /// New tokens for a refresh token.
     func refresh(_ token: String, client: Client) async throws -> TokenPair {
         guard let claim = secrets.refreshClaim(token) else { throw Sessions.invalidRefresh }
+        if isLimited { try refreshLimiter.count(claim.session, at: clock.now) }
         switch try await store.refresh(claim, client: client) {
         case .granted(let grant): return try await issuer.issue(grant)
         case .refused: throw Sessions.invalidRefresh

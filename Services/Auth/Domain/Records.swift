@@ -112,6 +112,7 @@ struct TokenPair: Sendable, Hashable {
     var refresh: String
     var expiresIn: Int64
     var session: SessionID
+    var organization: OrganizationID
 }
 
 /// Which of a session's access tokens are dead from now on.

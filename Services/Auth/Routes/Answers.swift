@@ -7,10 +7,14 @@ import ServiceKit
 
 extension HTTPField.Name {
     /// Tells the gateway which session an answer's tokens are of, so that it can remember what that session has seen.
-    static let internalSession: HTTPField.Name = {
-        guard let name = HTTPField.Name("X-Internal-Session") else { preconditionFailure("not a header name") }
+    static let internalSession = ours("X-Internal-Session")
+    /// Tells the gateway which organization they are for, so that it can seal a position for the client.
+    static let internalOrganization = ours("X-Internal-Organization")
+
+    private static func ours(_ name: String) -> HTTPField.Name {
+        guard let name = HTTPField.Name(name) else { preconditionFailure("not a header name: \(name)") }
         return name
-    }()
+    }
 }
 
 extension AppContext {
@@ -81,6 +85,7 @@ extension Response {
     func of(_ tokens: TokenPair) -> Response {
         var response = self
         response.headers[.internalSession] = tokens.session.description
+        response.headers[.internalOrganization] = tokens.organization.description
         return response
     }
 }

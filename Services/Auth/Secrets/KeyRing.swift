@@ -102,7 +102,8 @@ struct TokenIssuer: Sendable {
             access: try await ring.sign(grant.principal, now: clock.now),
             refresh: secrets.refreshToken(.init(session: grant.session.id, counter: grant.session.refresh.counter)),
             expiresIn: lifetime.components.seconds,
-            session: grant.session.id
+            session: grant.session.id,
+            organization: grant.session.organization
         )
     }
 }

@@ -14,8 +14,12 @@ struct ConfigurationReader {
         if !statements.contains(where: { $0.word == "listen" }) {
             complaints.append(.init(SourcePlace(line: 1, column: 1), "listen is missing: say where to listen"))
         }
-        for statement in statements where statement.word != "route" { collect { reader throws(ConfigurationComplaint) in try reader.readGeneral(statement) } }
-        for statement in statements where statement.word == "route" { collect { reader throws(ConfigurationComplaint) in try reader.readRoute(statement) } }
+        for statement in statements where statement.word != "route" {
+            collect { reader throws(ConfigurationComplaint) in try reader.readGeneral(statement) }
+        }
+        for statement in statements where statement.word == "route" {
+            collect { reader throws(ConfigurationComplaint) in try reader.readRoute(statement) }
+        }
         checkReachability()
         if !complaints.isEmpty { throw ConfigurationComplaints(all: complaints) }
         return configuration
@@ -33,7 +37,10 @@ struct ConfigurationReader {
         case "trusted_proxies":
             for argument in statement.arguments {
                 guard let block = AddressBlock(argument.word ?? "") else {
-                    throw ConfigurationComplaint(argument.place, "\"\(argument.word ?? "")\" is no address or block like 10.0.0.0/8")
+                    throw ConfigurationComplaint(
+                        argument.place,
+                        "\"\(argument.word ?? "")\" is no address or block like 10.0.0.0/8"
+                    )
                 }
                 configuration.trustedProxies.append(block)
             }
@@ -69,7 +76,10 @@ struct ConfigurationReader {
             case "audience": configuration.token.audience = value.word ?? ""
             case "jwks":
                 guard let url = value.word, url.hasPrefix("http://") || url.hasPrefix("https://") else {
-                    throw ConfigurationComplaint(value.place, "\"\(value.word ?? "")\" is no http:// or https:// address")
+                    throw ConfigurationComplaint(
+                        value.place,
+                        "\"\(value.word ?? "")\" is no http:// or https:// address"
+                    )
                 }
                 configuration.token.jwks = url
             case "algorithms":
@@ -84,7 +94,10 @@ struct ConfigurationReader {
     private mutating func readUpstream(_ statement: Statement) throws(ConfigurationComplaint) {
         let name = try ConfigurationValue.name(statement.arguments[0])
         if let first = upstreamPlaces[name] {
-            throw ConfigurationComplaint(statement.arguments[0].place, "upstream \(name) is already given in line \(first.line)")
+            throw ConfigurationComplaint(
+                statement.arguments[0].place,
+                "upstream \(name) is already given in line \(first.line)"
+            )
         }
         upstreamPlaces[name] = statement.place
         var rule = UpstreamRule(name: name, servers: [])
@@ -109,7 +122,8 @@ struct ConfigurationReader {
                 (rule.ejectFor, rule.ejectForAtMost) = try range(words[4])
             default:
                 try ConfigurationValue.keyword(words[0], "GET")
-                guard let path = words[1].word, path.hasPrefix("/"), RequestTarget.complaint(aboutPath: path) == nil else {
+                guard let path = words[1].word, path.hasPrefix("/"), RequestTarget.complaint(aboutPath: path) == nil
+                else {
                     throw ConfigurationComplaint(words[1].place, "\"\(words[1].word ?? "")\" is no path")
                 }
                 rule.healthPath = path
@@ -209,7 +223,9 @@ struct ConfigurationReader {
             guard let rate = configuration.rates.first(where: { $0.name == name }) else { continue }
             if rate.key != .ip, rule.auth == .none {
                 throw ConfigurationComplaint(
-                    place, "limit \(name) counts by \(rate.key.rawValue), but route \(rule.pattern) has auth none")
+                    place,
+                    "limit \(name) counts by \(rate.key.rawValue), but route \(rule.pattern) has auth none"
+                )
             }
         }
     }
@@ -232,12 +248,16 @@ struct ConfigurationReader {
     }
 
     private func reference(
-        _ token: Token, _ kind: String, _ known: [String]
+        _ token: Token,
+        _ kind: String,
+        _ known: [String]
     ) throws(ConfigurationComplaint) -> String {
         let word = token.word ?? ""
         guard known.contains(word) else {
             throw ConfigurationComplaint(
-                token.place, "unknown \(kind) \"\(word)\"" + Suggestion.text(for: word, among: known))
+                token.place,
+                "unknown \(kind) \"\(word)\"" + Suggestion.text(for: word, among: known)
+            )
         }
         return word
     }
@@ -263,7 +283,9 @@ struct ConfigurationReader {
                     complaints.append(
                         .init(
                             SourcePlace(line: rule.line, column: 1),
-                            "never reached: \(method) \(rule.pattern) is already served by the route in line \(line)"))
+                            "never reached: \(method) \(rule.pattern) is already served by the route in line \(line)"
+                        )
+                    )
                 } else {
                     taken[key] = rule.line
                 }

@@ -13,16 +13,24 @@ enum EffectiveTable {
                         "after \(rule.ejectAfter) for \(written(rule.ejectFor))..\(written(rule.ejectForAtMost))",
                         "\(rule.healthPath) every \(written(rule.healthEvery))",
                     ]
-                }))
+                }
+            )
+        )
         blocks.append(
             columns(
                 ["RATE", "LIMIT", "BURST", "BY"],
-                configuration.rates.map { [$0.name, "\($0.count) in \(written($0.window))", "\($0.burst)", $0.key.rawValue] }))
+                configuration.rates.map {
+                    [$0.name, "\($0.count) in \(written($0.window))", "\($0.burst)", $0.key.rawValue]
+                }
+            )
+        )
         blocks.append(
             columns(
                 ["ROUTE", "METHODS", "TO", "AUTH", "LIMIT", "BODY", "TIMEOUT", "CACHE", "RETRY", "LOG PATH"],
                 RouteTable.ownPaths.map { [$0, "GET", "(gateway)", "none", "-", "-", "-", "-", "-", "on"] }
-                    + configuration.routeRules.map(row)))
+                    + configuration.routeRules.map(row)
+            )
+        )
         return blocks.joined(separator: "\n")
     }
 
@@ -89,7 +97,7 @@ enum EffectiveTable {
     }
 
     static func written(bytes: Int) -> String {
-        return switch true {
+        switch true {
         case bytes % 1_048_576 == 0: "\(bytes / 1_048_576)MiB"
         case bytes % 1024 == 0: "\(bytes / 1024)KiB"
         default: "\(bytes)B"

@@ -11,10 +11,15 @@ struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
     init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]) else { return nil }
         var host = text[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() } else if host.contains(":") { return nil }
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
         guard !host.isEmpty, (0...65_535).contains(port) else { return nil }
         let allowed = host.utf8.allSatisfy {
-            (0x30...0x3A).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2E || $0 == 0x2D
+            (0x30...0x3A).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2E
+                || $0 == 0x2D
                 || $0 == 0x5F
         }
         guard allowed else { return nil }
@@ -185,5 +190,6 @@ public struct GatewayConfigurationError: Error, Sendable, CustomStringConvertibl
             .map { "\(file):\($0.place.line):\($0.place.column): \($0.message)" }
     }
 
+    /// All lines.
     public var description: String { lines.joined(separator: "\n") }
 }

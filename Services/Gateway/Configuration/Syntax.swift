@@ -87,7 +87,8 @@ struct SyntaxParser {
 
     static func statements(of tokens: [Token]) throws(ConfigurationComplaint) -> [Statement] {
         var parser = SyntaxParser(
-            tokens: tokens.filter { if case .comment = $0.kind { false } else { true } })
+            tokens: tokens.filter { if case .comment = $0.kind { false } else { true } }
+        )
         return try parser.statements(in: .file, opened: nil)
     }
 
@@ -96,7 +97,8 @@ struct SyntaxParser {
     private var current: Token { tokens[index] }
 
     private mutating func statements(
-        in kind: BlockKind, opened: SourcePlace?
+        in kind: BlockKind,
+        opened: SourcePlace?
     ) throws(ConfigurationComplaint) -> [Statement] {
         var statements: [Statement] = []
         var seen: [String: SourcePlace] = [:]
@@ -126,17 +128,23 @@ struct SyntaxParser {
         let known = kind.forms.keys
         let place = kind == .file ? "" : " in \(kind.rawValue)"
         return ConfigurationComplaint(
-            current.place, "unknown directive \"\(name)\"\(place)" + Suggestion.text(for: name, among: known))
+            current.place,
+            "unknown directive \"\(name)\"\(place)" + Suggestion.text(for: name, among: known)
+        )
     }
 
-    private mutating func statement(_ form: DirectiveForm, in kind: BlockKind) throws(ConfigurationComplaint) -> Statement {
+    private mutating func statement(_ form: DirectiveForm, in kind: BlockKind) throws(ConfigurationComplaint)
+        -> Statement
+    {
         let name = current
         index += 1
         let arguments = try arguments(form.shape, of: name)
         for argument in arguments {
             if let word = argument.word, word.contains("${") {
                 throw ConfigurationComplaint(
-                    argument.place, "${NAME} is for secrets, and \(name.word ?? "") holds none: write the value")
+                    argument.place,
+                    "${NAME} is for secrets, and \(name.word ?? "") holds none: write the value"
+                )
             }
         }
         guard let block = form.block else { return Statement(name: name, arguments: arguments, block: nil) }
@@ -151,7 +159,8 @@ struct SyntaxParser {
     }
 
     private mutating func arguments(
-        _ shape: DirectiveShape, of name: Token
+        _ shape: DirectiveShape,
+        of name: Token
     ) throws(ConfigurationComplaint) -> [Token] {
         var arguments: [Token] = []
         switch shape {
@@ -165,7 +174,9 @@ struct SyntaxParser {
                 index += 1
             }
         case .capitals:
-            while let word = current.word, word.unicodeScalars.allSatisfy({ ("A"..."Z").contains($0) }) || arguments.isEmpty {
+            while let word = current.word,
+                word.unicodeScalars.allSatisfy({ ("A"..."Z").contains($0) }) || arguments.isEmpty
+            {
                 arguments.append(current)
                 index += 1
             }
@@ -212,7 +223,10 @@ enum Suggestion {
             var next = [row + 1]
             for column in 0..<right.count {
                 var cost = min(
-                    next[column] + 1, last[column + 1] + 1, last[column] + (left[row] == right[column] ? 0 : 1))
+                    next[column] + 1,
+                    last[column + 1] + 1,
+                    last[column] + (left[row] == right[column] ? 0 : 1)
+                )
                 if row > 0, column > 0, left[row] == right[column - 1], left[row - 1] == right[column] {
                     cost = min(cost, before[column - 1] + 1)
                 }

@@ -48,14 +48,16 @@ enum ConfigurationValue {
 
     /// One of a few words.
     static func choice<Choice: RawRepresentable & CaseIterable>(
-        _ token: Token, _ type: Choice.Type
+        _ token: Token,
+        _ type: Choice.Type
     ) throws(ConfigurationComplaint) -> Choice where Choice.RawValue == String {
         let word = token.word ?? ""
         guard let choice = Choice(rawValue: word) else {
             let all = Choice.allCases.map(\.rawValue)
             throw ConfigurationComplaint(
                 token.place,
-                "\"\(word)\" is none of \(all.joined(separator: ", "))" + Suggestion.text(for: word, among: all))
+                "\"\(word)\" is none of \(all.joined(separator: ", "))" + Suggestion.text(for: word, among: all)
+            )
         }
         return choice
     }
@@ -71,7 +73,8 @@ enum ConfigurationValue {
     static func name(_ token: Token) throws(ConfigurationComplaint) -> String {
         let word = token.word ?? ""
         let good = word.utf8.allSatisfy {
-            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D || $0 == 0x5F
+            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D
+                || $0 == 0x5F
         }
         guard good, !word.isEmpty else {
             throw ConfigurationComplaint(token.place, "\"\(word)\" is no name: letters, digits, - and _ only")
@@ -80,12 +83,16 @@ enum ConfigurationValue {
     }
 
     static func digits(_ text: String) -> Int? {
-        guard !text.isEmpty, text.utf8.count <= 9, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        guard !text.isEmpty, text.utf8.count <= 9, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            return nil
+        }
         return Int(text)
     }
 
     private static func scaled(
-        _ token: Token, _ units: [(String, Int)], _ example: String
+        _ token: Token,
+        _ units: [(String, Int)],
+        _ example: String
     ) throws(ConfigurationComplaint) -> Int {
         let word = token.word ?? ""
         let number = word.prefix { ("0"..."9").contains($0) }
@@ -98,7 +105,9 @@ enum ConfigurationValue {
         }
         guard let scale = units.first(where: { $0.0 == unit })?.1 else {
             throw ConfigurationComplaint(
-                token.place, "unknown unit \"\(unit)\"" + Suggestion.text(for: String(unit), among: units.map(\.0)))
+                token.place,
+                "unknown unit \"\(unit)\"" + Suggestion.text(for: String(unit), among: units.map(\.0))
+            )
         }
         guard value > 0 else { throw ConfigurationComplaint(token.place, "it must be more than 0") }
         return value * scale

@@ -83,7 +83,9 @@ struct DocsPage {
         html += "<span>\(escaped(value["summary"]?.text ?? ""))</span>"
         if isOpen { html += "<span class=\"note\">no token needed</span>" }
         html += "</summary><div>\(paragraphs(value["description"]?.text))"
-        parameters((document["paths"]?[operation.path]?["parameters"]?.elements ?? []) + (value["parameters"]?.elements ?? []))
+        parameters(
+            (document["paths"]?[operation.path]?["parameters"]?.elements ?? []) + (value["parameters"]?.elements ?? [])
+        )
         if let body = value["requestBody"].map(resolved) {
             html += "<h3>Body</h3>\(paragraphs(body["description"]?.text))"
             content(body["content"])
@@ -100,10 +102,12 @@ struct DocsPage {
 
     private mutating func parameters(_ parameters: [JSON]) {
         guard !parameters.isEmpty else { return }
-        html += "<h3>Parameters</h3><table><thead><tr><th>Name</th><th>In</th><th>Form</th><th>Meaning</th></tr></thead><tbody>"
+        html +=
+            "<h3>Parameters</h3><table><thead><tr><th>Name</th><th>In</th><th>Form</th><th>Meaning</th></tr></thead><tbody>"
         for parameter in parameters.map(resolved) {
             let isRequired = if case .bool(true) = parameter["required"] { true } else { false }
-            html += "<tr><td><code>\(escaped(parameter["name"]?.text ?? ""))</code>\(isRequired ? " (required)" : "")</td>"
+            html +=
+                "<tr><td><code>\(escaped(parameter["name"]?.text ?? ""))</code>\(isRequired ? " (required)" : "")</td>"
             html += "<td>\(escaped(parameter["in"]?.text ?? ""))</td><td>\(form(parameter["schema"]))</td>"
             html += "<td>\(paragraphs(parameter["description"]?.text))</td></tr>"
         }
@@ -114,8 +118,12 @@ struct DocsPage {
         for kind in content?.members ?? [] {
             html += "<p><code>\(escaped(kind.key))</code> \(form(kind.value["schema"]))</p>"
             if let schema = kind.value["schema"], schema["$ref"] == nil { properties(schema, depth: 0) }
-            let examples = (kind.value["example"].map { [$0] } ?? []) + (kind.value["examples"]?.members.compactMap { $0.value["value"] } ?? [])
-            for example in examples { html += "<pre>\(escaped(String(decoding: example.encoded(), as: UTF8.self)))</pre>" }
+            let examples =
+                (kind.value["example"].map { [$0] } ?? [])
+                + (kind.value["examples"]?.members.compactMap { $0.value["value"] } ?? [])
+            for example in examples {
+                html += "<pre>\(escaped(String(decoding: example.encoded(), as: UTF8.self)))</pre>"
+            }
         }
     }
 
@@ -124,7 +132,8 @@ struct DocsPage {
         guard !schemas.isEmpty else { return }
         html += "<section aria-labelledby=\"tag-schemas\"><h2 id=\"tag-schemas\">Schemas</h2>"
         for schema in schemas {
-            html += "<details id=\"schema-\(anchor(schema.key))\"><summary><span class=\"path\">\(escaped(schema.key))</span>"
+            html +=
+                "<details id=\"schema-\(anchor(schema.key))\"><summary><span class=\"path\">\(escaped(schema.key))</span>"
             html += "<span class=\"note\">\(form(schema.value, links: false))</span></summary><div>"
             html += paragraphs(schema.value["description"]?.text)
             properties(schema.value, depth: 0)
@@ -140,7 +149,8 @@ struct DocsPage {
         let required = parts.flatMap { $0["required"]?.elements ?? [] }.compactMap(\.text)
         html += "<table><thead><tr><th>Member</th><th>Form</th><th>Meaning</th></tr></thead><tbody>"
         for property in properties {
-            html += "<tr><td><code>\(escaped(property.key))</code>\(required.contains(property.key) ? " (required)" : "")</td>"
+            html +=
+                "<tr><td><code>\(escaped(property.key))</code>\(required.contains(property.key) ? " (required)" : "")</td>"
             html += "<td>\(form(property.value))</td><td>\(paragraphs(property.value["description"]?.text))"
             self.properties(property.value["items"] ?? property.value, depth: depth + 1)
             html += "</td></tr>"
@@ -156,7 +166,9 @@ struct DocsPage {
             return links ? "<a href=\"#schema-\(anchor(name))\">\(escaped(name))</a>" : escaped(name)
         }
         for (key, word) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
-            if let parts = schema[key]?.elements { return parts.map { form($0, links: links) }.filter { !$0.isEmpty }.joined(separator: word) }
+            if let parts = schema[key]?.elements {
+                return parts.map { form($0, links: links) }.filter { !$0.isEmpty }.joined(separator: word)
+            }
         }
         var words: [String] = []
         let types = schema["type"]?.text.map { [$0] } ?? schema["type"]?.elements?.compactMap(\.text) ?? []
@@ -179,7 +191,9 @@ struct DocsPage {
 
     private static func plain(_ json: JSON) -> String { json.text ?? String(decoding: json.encoded(), as: UTF8.self) }
 
-    private func anchor(_ text: String) -> String { text.map { $0.isLetter || $0.isNumber ? String($0) : "-" }.joined() }
+    private func anchor(_ text: String) -> String {
+        text.map { $0.isLetter || $0.isNumber ? String($0) : "-" }.joined()
+    }
 
     /// Paragraphs at empty lines, `code` at back quotes; no other mark-up.
     private func paragraphs(_ text: String?) -> String {
@@ -187,7 +201,8 @@ struct DocsPage {
         return text.split(separator: "\n\n").map { paragraph in
             let parts = paragraph.split(separator: "`", omittingEmptySubsequences: false)
             let written = parts.enumerated().map { index, part in
-                index % 2 == 1 && index < parts.count - 1 ? "<code>\(escaped(String(part)))</code>" : escaped(String(part))
+                index % 2 == 1 && index < parts.count - 1
+                    ? "<code>\(escaped(String(part)))</code>" : escaped(String(part))
             }
             return "<p>\(written.joined())</p>"
         }.joined()

@@ -50,6 +50,7 @@ struct Documents: Sendable {
                 HeaderFields.Field(name: "content-type", value: "application/json; charset=utf-8"),
                 HeaderFields.Field(name: "cache-control", value: "no-store"),
             ] + (isGood ? [] : [HeaderFields.Field(name: "retry-after", value: "1")]),
-            body: Array((isGood ? "{\"status\":\"ok\"}" : "{\"status\":\"unavailable\"}").utf8))
+            body: Array((isGood ? "{\"status\":\"ok\"}" : "{\"status\":\"unavailable\"}").utf8)
+        )
     }
 }

@@ -10,7 +10,8 @@ extension GatewayApp {
             own: try YAMLDocument.read(PackageResources.openapi_yaml, name: "gateway"),
             services: try openAPI.sorted { $0.key < $1.key }
                 .map { ($0.key, try YAMLDocument.read($0.value, name: $0.key)) },
-            publicURL: publicURL, routes: configuration.routeRules
+            publicURL: publicURL,
+            routes: configuration.routeRules
         ).encoded()
     }
 }

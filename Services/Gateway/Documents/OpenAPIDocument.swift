@@ -15,7 +15,9 @@ struct OpenAPIDocument {
     ///   - own: the gateway's document.
     ///   - services: those of the services, by name.
     ///   - table: says which operations need no token.
-    static func merge(own: JSON, services: [(name: String, document: JSON)], publicURL: String, routes: [RouteRule]) -> JSON {
+    static func merge(own: JSON, services: [(name: String, document: JSON)], publicURL: String, routes: [RouteRule])
+        -> JSON
+    {
         var merged = OpenAPIDocument()
         merged.info = own["info"] ?? .object([])
         merged.add(own, service: "")
@@ -65,7 +67,8 @@ struct OpenAPIDocument {
         for kind in document["components"]?.members ?? [] where kind.key != "securitySchemes" {
             let known = components.first { $0.kind == kind.key }?.entries ?? []
             for entry in kind.value.members {
-                guard let other = known.first(where: { $0.key == entry.key }), !other.value.isSame(as: entry.value) else { continue }
+                guard let other = known.first(where: { $0.key == entry.key }), !other.value.isSame(as: entry.value)
+                else { continue }
                 // What the gateway defines is common; a service's own wording of it gives way.
                 if isOwn(kind.key, entry.key) { continue }
                 let prefix = service.prefix(1).uppercased() + service.dropFirst()
@@ -80,7 +83,9 @@ struct OpenAPIDocument {
 
     private func isOwn(_ kind: String, _ name: String) -> Bool {
         own.contains("\(kind)/\(name)") || kind == "securitySchemes" || kind == "headers"
-            || ["responses/Unauthorized", "responses/TooManyRequests", "responses/Unavailable"].contains("\(kind)/\(name)")
+            || ["responses/Unauthorized", "responses/TooManyRequests", "responses/Unavailable"].contains(
+                "\(kind)/\(name)"
+            )
     }
 
     private static func replace(_ json: JSON, _ names: [String: String], path: [String]) -> JSON {
@@ -94,9 +99,12 @@ struct OpenAPIDocument {
                         return (key: member.key, value: .string("\(kept)/\(name)"))
                     }
                     var key = member.key
-                    if path.count == 2, path[0] == "components", let name = names["#/components/\(path[1])/\(key)"] { key = name }
+                    if path.count == 2, path[0] == "components", let name = names["#/components/\(path[1])/\(key)"] {
+                        key = name
+                    }
                     return (key: key, value: replace(member.value, names, path: path + [member.key]))
-                })
+                }
+            )
         default: return json
         }
     }
@@ -113,7 +121,8 @@ struct OpenAPIDocument {
                     guard Self.methods.contains(member.key) else { return member }
                     let rule = Self.rule(path, member.key.uppercased(), routes)
                     return (key: member.key, value: Self.complete(member.value, rule))
-                })
+                }
+            )
         }
     }
 
@@ -122,7 +131,9 @@ struct OpenAPIDocument {
         return routes.first { rule in
             guard rule.methods.contains(method) else { return false }
             let pattern = rule.pattern.segments
-            guard pattern.count == segments.count || (pattern.last == .rest && segments.count >= pattern.count) else { return false }
+            guard pattern.count == segments.count || (pattern.last == .rest && segments.count >= pattern.count) else {
+                return false
+            }
             return zip(pattern, segments).allSatisfy { part, segment in
                 switch part {
                 case .literal(let text): segment == text

@@ -29,7 +29,8 @@ enum YAMLDocument {
                         throw BadDocument(description: "\(name): a key is not a text")
                     }
                     return (key: key, value: try json(value, name: name))
-                })
+                }
+            )
         case .sequence(let sequence): return .array(try sequence.map { try json($0, name: name) })
         case .scalar(let scalar): return value(node, scalar)
         case .alias: throw BadDocument(description: "\(name): aliases are not known here")

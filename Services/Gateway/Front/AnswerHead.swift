@@ -30,7 +30,9 @@ struct AnswerHead {
     }
 
     /// Status line and fields as bytes; `framing` and `keepsAlive` become the fields that belong to the connection.
-    func bytes(framing: BodyFraming, keepsAlive: Bool, minorVersion: Int, _ allocator: ByteBufferAllocator) -> ByteBuffer {
+    func bytes(framing: BodyFraming, keepsAlive: Bool, minorVersion: Int, _ allocator: ByteBufferAllocator)
+        -> ByteBuffer
+    {
         var buffer = allocator.buffer(capacity: 512)
         buffer.writeString("HTTP/1.1 ")
         buffer.writeString(String(status))
@@ -71,9 +73,11 @@ enum StatusPhrase {
         400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
         406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 410: "Gone", 411: "Length Required",
         412: "Precondition Failed", 413: "Content Too Large", 414: "URI Too Long", 415: "Unsupported Media Type",
-        416: "Range Not Satisfiable", 417: "Expectation Failed", 421: "Misdirected Request", 422: "Unprocessable Content",
+        416: "Range Not Satisfiable", 417: "Expectation Failed", 421: "Misdirected Request",
+        422: "Unprocessable Content",
         425: "Too Early", 426: "Upgrade Required", 428: "Precondition Required", 429: "Too Many Requests",
-        431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
+        431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+        502: "Bad Gateway",
         503: "Service Unavailable", 504: "Gateway Timeout", 507: "Insufficient Storage",
     ]
 }

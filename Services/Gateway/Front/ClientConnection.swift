@@ -168,7 +168,9 @@ final class ClientConnection: ChannelInboundHandler {
     /// Answers what never became a request.
     private func reject(_ rejection: Rejection) {
         let exchange = Exchange(
-            RequestHead(method: "-", target: "-", minorVersion: 1, headers: HeaderFields(), framing: .none), connection: self)
+            RequestHead(method: "-", target: "-", minorVersion: 1, headers: HeaderFields(), framing: .none),
+            connection: self
+        )
         phase = .exchange(exchange)
         exchange.broke(rejection)
     }
@@ -193,7 +195,11 @@ final class ClientConnection: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var part = unwrapInboundIn(data)
         if case .lingering(let until, let rest) = phase {
-            if part.readableBytes > rest { close() } else { phase = .lingering(until: until, rest: rest - part.readableBytes) }
+            if part.readableBytes > rest {
+                close()
+            } else {
+                phase = .lingering(until: until, rest: rest - part.readableBytes)
+            }
             return
         }
         if inbound.readableBytes == 0 { inbound = part } else { inbound.writeBuffer(&part) }

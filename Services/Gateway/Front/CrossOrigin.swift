@@ -32,7 +32,8 @@ struct CrossOrigin: Sendable, Hashable {
             let isGood = rest.map { rest in
                 !rest.isEmpty
                     && rest.utf8.allSatisfy {
-                        (0x30...0x3A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D || $0 == 0x2E || $0 == 0x5B
+                        (0x30...0x3A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D || $0 == 0x2E
+                            || $0 == 0x5B
                             || $0 == 0x5D
                     }
             }

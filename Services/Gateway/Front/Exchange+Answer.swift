@@ -51,8 +51,11 @@ extension Exchange {
         }
         answerIsChunked = framing == .chunked && head.method != "HEAD"
         write(
-            AnswerHead(status: answer.status, fields: fields), framing: framing, keepsAlive: keepsAlive,
-            cache: route?.rule.effectiveCache ?? "no-store")
+            AnswerHead(status: answer.status, fields: fields),
+            framing: framing,
+            keepsAlive: keepsAlive,
+            cache: route?.rule.effectiveCache ?? "no-store"
+        )
     }
 
     func upstreamSent(_ part: ByteBuffer) {
@@ -90,7 +93,11 @@ extension Exchange {
         fields.append(HeaderFields.Field(name: "cache-control", value: "no-store"))
         for field in admission.fields where !fields.contains(where: { $0.name == field.name }) { fields.append(field) }
         answerLocally(
-            rejection.status, fields, rejection.body(instance: target?.path, requestID: requestID), closes: rejection.closes)
+            rejection.status,
+            fields,
+            rejection.body(instance: target?.path, requestID: requestID),
+            closes: rejection.closes
+        )
     }
 
     func answerLocally(_ status: Int, _ fields: [HeaderFields.Field], _ body: [UInt8], closes: Bool = false) {
@@ -98,13 +105,18 @@ extension Exchange {
         var headers = HeaderFields()
         for field in fields { headers.append(field.name, field.value) }
         if head.method != "OPTIONS" {
-            for field in front.crossOrigin.fields(origin: head.headers["origin"]) { headers.set(field.name, field.value) }
+            for field in front.crossOrigin.fields(origin: head.headers["origin"]) {
+                headers.set(field.name, field.value)
+            }
         }
         let isEmpty = status == 204 || status == 304
         let keepsAlive = !closes && head.keepsAlive && !front.isDraining && (requestIsComplete || canDiscard)
         write(
-            AnswerHead(status: status, fields: headers), framing: isEmpty ? .none : .length(body.count),
-            keepsAlive: keepsAlive, cache: "no-store")
+            AnswerHead(status: status, fields: headers),
+            framing: isEmpty ? .none : .length(body.count),
+            keepsAlive: keepsAlive,
+            cache: "no-store"
+        )
         if head.method != "HEAD", !isEmpty, !body.isEmpty {
             sentBytes = body.count
             connection.write(ByteBuffer(bytes: body))
@@ -114,7 +126,11 @@ extension Exchange {
 
     /// A short body that is under way anyway is read and dropped, so that the connection need not be given up.
     private var canDiscard: Bool {
-        if case .length(let length) = head.framing { length <= 65_536 && !head.headers.contains("expect") } else { false }
+        if case .length(let length) = head.framing {
+            length <= 65_536 && !head.headers.contains("expect")
+        } else {
+            false
+        }
     }
 
     // MARK: Both
@@ -122,12 +138,22 @@ extension Exchange {
     private func write(_ answer: AnswerHead, framing: BodyFraming, keepsAlive: Bool, cache: String) {
         var answer = answer
         answer.complete(
-            front.common, cache: cache, requestID: requestID, date: pool.dateText(front.clock.now.seconds))
+            front.common,
+            cache: cache,
+            requestID: requestID,
+            date: pool.dateText(front.clock.now.seconds)
+        )
         status = answer.status
         answerHasBegun = true
         answerKeepsAlive = keepsAlive
         connection.write(
-            answer.bytes(framing: framing, keepsAlive: keepsAlive, minorVersion: head.minorVersion, ByteBufferAllocator()))
+            answer.bytes(
+                framing: framing,
+                keepsAlive: keepsAlive,
+                minorVersion: head.minorVersion,
+                ByteBufferAllocator()
+            )
+        )
     }
 
     private func finish() {

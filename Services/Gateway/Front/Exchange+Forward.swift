@@ -228,8 +228,11 @@ extension Exchange: UpstreamUser {
     }
 
     private static let badAnswer = Rejection(
-        status: 502, code: "bad-gateway", detail: "The service could not be reached or broke off.",
-        headers: [HeaderFields.Field(name: "retry-after", value: "1")])
+        status: 502,
+        code: "bad-gateway",
+        detail: "The service could not be reached or broke off.",
+        headers: [HeaderFields.Field(name: "retry-after", value: "1")]
+    )
 
     // MARK: Letting go
 

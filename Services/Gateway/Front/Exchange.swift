@@ -74,7 +74,9 @@ final class Exchange {
         trace = parent?.child() ?? TraceContext()
         client = connection.peer.map {
             connection.front.table.configuration.trustedProxies.client(
-                peer: $0, forwardedFor: head.headers.all("x-forwarded-for"))
+                peer: $0,
+                forwardedFor: head.headers.all("x-forwarded-for")
+            )
         }
         continuesTrace = parent != nil
     }
@@ -124,12 +126,16 @@ final class Exchange {
 
     private static func methodNotAllowed(_ allow: String) -> Rejection {
         Rejection(
-            status: 405, code: "method-not-allowed", detail: "This path does not know this method.",
-            headers: [HeaderFields.Field(name: "allow", value: allow)])
+            status: 405,
+            code: "method-not-allowed",
+            detail: "This path does not know this method.",
+            headers: [HeaderFields.Field(name: "allow", value: allow)]
+        )
     }
 
     private var isPreflight: Bool {
-        head.method == "OPTIONS" && head.headers.contains("origin") && head.headers.contains("access-control-request-method")
+        head.method == "OPTIONS" && head.headers.contains("origin")
+            && head.headers.contains("access-control-request-method")
     }
 
     private func answerPreflight(allow: String) {
@@ -157,8 +163,12 @@ final class Exchange {
     private func judge() {
         guard let route else { return }
         let question = Gate.Question(
-            auth: route.rule.auth, rates: route.rates, authorization: head.headers["authorization"],
-            client: client?.countedAs ?? "local", position: head.headers["taskflow-position"])
+            auth: route.rule.auth,
+            rates: route.rates,
+            authorization: head.headers["authorization"],
+            client: client?.countedAs ?? "local",
+            position: head.headers["taskflow-position"]
+        )
         guard front.gate.isConcerned(question) else { return admitted(Gate.Admission()) }
         let gate = front.gate
         let verifier = table.verifier
@@ -205,7 +215,8 @@ final class Exchange {
             let limits = table.configuration.limits
             let elapsed = now - bodySince
             let isStalled =
-                elapsed > .seconds(10) && Int64(bodyBytes) < elapsed.nanoseconds / 1_000_000_000 * Int64(limits.minimumRate)
+                elapsed > .seconds(10)
+                && Int64(bodyBytes) < elapsed.nanoseconds / 1_000_000_000 * Int64(limits.minimumRate)
             let isLate = elapsed > (route.rule.hasOwnTimeout ? route.rule.timeout : limits.bodyTimeout).amount
             if isStalled || isLate { broke(.timeout("The body of the request")) }
         }
@@ -229,8 +240,12 @@ final class Exchange {
             dropUpstream(.failed)
             reject(
                 Rejection(
-                    status: 504, code: "upstream-timeout", detail: "The service did not answer in time.",
-                    headers: [HeaderFields.Field(name: "retry-after", value: "1")]))
+                    status: 504,
+                    code: "upstream-timeout",
+                    detail: "The service did not answer in time.",
+                    headers: [HeaderFields.Field(name: "retry-after", value: "1")]
+                )
+            )
         case .answering:
             dropUpstream(.unknown)
             note(499)

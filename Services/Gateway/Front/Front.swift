@@ -36,8 +36,15 @@ final class Front: Sendable {
     private let state: Mutex<State>
 
     init(
-        table: GatewayTable, gate: Gate, clock: WallClock, crossOrigin: CrossOrigin, isSecure: Bool, credential: String,
-        documents: Documents, meters: Meters, logger: Logger
+        table: GatewayTable,
+        gate: Gate,
+        clock: WallClock,
+        crossOrigin: CrossOrigin,
+        isSecure: Bool,
+        credential: String,
+        documents: Documents,
+        meters: Meters,
+        logger: Logger
     ) {
         self.gate = gate
         self.clock = clock
@@ -80,7 +87,9 @@ final class Front: Sendable {
             let configuration = state.table.configuration
             guard state.connections < configuration.limits.connections else { return nil }
             if let peer, !configuration.trustedProxies.contains(where: { $0.contains(peer) }) {
-                guard state.byAddress[peer.countedAs, default: 0] < configuration.limits.connectionsPerAddress else { return nil }
+                guard state.byAddress[peer.countedAs, default: 0] < configuration.limits.connectionsPerAddress else {
+                    return nil
+                }
             }
             state.connections += 1
             if let peer { state.byAddress[peer.countedAs, default: 0] += 1 }

@@ -40,7 +40,8 @@ final class FrontServer: Service, CustomStringConvertible {
             server = try await bind(group, pools)
         } catch {
             throw SettingError(
-                "The gateway cannot listen on \(listen) (\(error)); change TASKFLOW_GATEWAY_LISTEN.")
+                "The gateway cannot listen on \(listen) (\(error)); change TASKFLOW_GATEWAY_LISTEN."
+            )
         }
         if let port = server.localAddress?.port {
             logger.info("listening", metadata: ["host": "\(listen.host)", "port": "\(port)"])
@@ -51,7 +52,8 @@ final class FrontServer: Service, CustomStringConvertible {
     }
 
     private func bind(
-        _ group: MultiThreadedEventLoopGroup, _ pools: [ObjectIdentifier: NIOLoopBound<LoopPool>]
+        _ group: MultiThreadedEventLoopGroup,
+        _ pools: [ObjectIdentifier: NIOLoopBound<LoopPool>]
     ) async throws -> any Channel {
         let front = front
         return try await ServerBootstrap(group: group)
@@ -62,7 +64,8 @@ final class FrontServer: Service, CustomStringConvertible {
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(
-                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 65_536, high: 262_144)
+                .writeBufferWaterMark,
+                value: ChannelOptions.Types.WriteBufferWaterMark(low: 65_536, high: 262_144)
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -86,7 +89,9 @@ final class FrontServer: Service, CustomStringConvertible {
         try? await server.close()
         front.enter(.closing)
         let deadline = ContinuousClock.now + Self.patience
-        while front.connections > 0, .now < deadline, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(50)) }
+        while front.connections > 0, .now < deadline, !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(50))
+        }
         for pool in pools.values {
             pool.eventLoop.execute { pool.value.stop() }
         }

@@ -19,7 +19,10 @@ final class GatewayTable: Sendable {
 
     /// What an earlier table learned of servers, and its meters, go over to this one.
     init(
-        _ configuration: GatewayConfiguration, after earlier: GatewayTable?, meters: Meters, verifier: AccessTokenVerifier,
+        _ configuration: GatewayConfiguration,
+        after earlier: GatewayTable?,
+        meters: Meters,
+        verifier: AccessTokenVerifier,
         logger: Logger
     ) {
         self.configuration = configuration

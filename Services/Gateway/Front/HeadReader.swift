@@ -16,7 +16,8 @@ enum HeadReader {
         let first = line(&rest)
         guard
             first.count >= 12, let minor = version(first.prefix(8)), first[first.startIndex + 8] == 0x20,
-            let status = Int(text(first[(first.startIndex + 9)..<(first.startIndex + 12)])), (100...599).contains(status),
+            let status = Int(text(first[(first.startIndex + 9)..<(first.startIndex + 12)])),
+            (100...599).contains(status),
             first.count == 12 || first[first.startIndex + 12] == 0x20,
             let headers = try? fields(&rest)
         else { return nil }

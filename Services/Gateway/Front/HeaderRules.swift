@@ -24,14 +24,20 @@ enum HeaderRules {
         }
         guard elements.count == 1 else {
             throw Rejection(
-                status: 501, code: "not-implemented", detail: "No transfer coding but chunked is known.", closes: true)
+                status: 501,
+                code: "not-implemented",
+                detail: "No transfer coding but chunked is known.",
+                closes: true
+            )
         }
         return .chunked
     }
 
     /// Digits only, no sign, at most 15 of them.
     private static func decimal(_ text: String) -> Int? {
-        guard !text.isEmpty, text.utf8.count <= 15, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        guard !text.isEmpty, text.utf8.count <= 15, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            return nil
+        }
         return Int(text)
     }
 
@@ -46,7 +52,11 @@ enum HeaderRules {
         }
         if let expectation = head.headers["expect"], expectation.lowercased() != "100-continue" {
             throw Rejection(
-                status: 417, code: "expectation-failed", detail: "No expectation but 100-continue is known.", closes: true)
+                status: 417,
+                code: "expectation-failed",
+                detail: "No expectation but 100-continue is known.",
+                closes: true
+            )
         }
     }
 
@@ -65,14 +75,16 @@ enum HeaderRules {
 
     /// Fields of which two would let two programs see two different requests.
     private static let single = [
-        "authorization", "content-type", "content-encoding", "idempotency-key", "taskflow-position", "expect", "upgrade",
+        "authorization", "content-type", "content-encoding", "idempotency-key", "taskflow-position", "expect",
+        "upgrade",
     ]
 
     /// What `Connection` must not have removed on the way.
     private static func isNeeded(_ name: String) -> Bool {
         switch name {
         case "authorization", "host", "content-length", "content-type", "content-encoding", "transfer-encoding",
-            "idempotency-key", "expect", "if-match", "if-none-match", "traceparent", "tracestate", "forwarded", "cookie",
+            "idempotency-key", "expect", "if-match", "if-none-match", "traceparent", "tracestate", "forwarded",
+            "cookie",
             "cache-control", "origin":
             true
         default: name.hasPrefix("x-") || name.hasPrefix("taskflow-") || name.hasPrefix("access-control-")
@@ -91,7 +103,8 @@ enum HeaderRules {
     /// Fields that belong to one connection (RFC 9110, section 7.6.1).
     static func isHopByHop(_ name: String) -> Bool {
         switch name {
-        case "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+        case "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
+            "trailer",
             "transfer-encoding", "upgrade", "http2-settings":
             true
         default: false
@@ -121,7 +134,9 @@ enum HeaderRules {
         }
     }
 
-    private static let strippedPrefixes = ["x-user-", "x-org-", "x-internal-", "x-forwarded-", "x-original-", "x-rewrite-", "taskflow-"]
+    private static let strippedPrefixes = [
+        "x-user-", "x-org-", "x-internal-", "x-forwarded-", "x-original-", "x-rewrite-", "taskflow-",
+    ]
 
     /// The fields of a service's answer that a client gets to see.
     static func answered(_ headers: HeaderFields) -> HeaderFields {

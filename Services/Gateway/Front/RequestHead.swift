@@ -50,7 +50,10 @@ struct Rejection: Error, Sendable, Hashable {
 
     static func unavailable(_ code: String, _ detail: String, after seconds: Int = 1) -> Rejection {
         Rejection(
-            status: 503, code: code, detail: detail,
-            headers: [HeaderFields.Field(name: "retry-after", value: String(max(1, seconds)))])
+            status: 503,
+            code: code,
+            detail: detail,
+            headers: [HeaderFields.Field(name: "retry-after", value: String(max(1, seconds)))]
+        )
     }
 }

@@ -29,6 +29,7 @@ struct RequestParser {
     private let limits: FrontLimits
     private var state = State.head
     private var scanner = HeadScanner()
+    private var emptyLines = 0
 
     init(limits: FrontLimits) { self.limits = limits }
 
@@ -53,7 +54,9 @@ struct RequestParser {
     }
 
     private mutating func head(_ buffer: inout ByteBuffer) throws(Rejection) -> Output {
-        if scanner.isAtStart { try skipEmptyLines(&buffer) }
+        if scanner.isAtStart {
+            guard try skipEmptyLines(&buffer) else { return .more }
+        }
         guard buffer.readableBytes > 0 else {
             isInsideHead = false
             return .more
@@ -61,6 +64,7 @@ struct RequestParser {
         isInsideHead = true
         guard let length = try scanner.end(of: buffer, limits) else { return .more }
         scanner = HeadScanner()
+        emptyLines = 0
         isInsideHead = false
         guard let slice = buffer.readSlice(length: length) else { return .more }
         let result = slice.withUnsafeReadableBytes { bytes -> Result<RequestHead, Rejection> in
@@ -76,15 +80,16 @@ struct RequestParser {
     }
 
     /// A robust server skips an empty line before a request (RFC 9112, section 2.2); four are more than any client sends.
-    private mutating func skipEmptyLines(_ buffer: inout ByteBuffer) throws(Rejection) {
-        var skipped = 0
+    /// False while it is not known whether a line is empty.
+    private mutating func skipEmptyLines(_ buffer: inout ByteBuffer) throws(Rejection) -> Bool {
         while let first = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self), first == 0x0D || first == 0x0A {
-            guard first == 0x0D, skipped < 4 else { throw .malformed("The request line is missing.") }
-            guard let second = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt8.self) else { return }
+            guard first == 0x0D, emptyLines < 4 else { throw .malformed("The request line is missing.") }
+            guard let second = buffer.getInteger(at: buffer.readerIndex + 1, as: UInt8.self) else { return false }
             guard second == 0x0A else { throw .malformed("A carriage return stands alone.") }
             buffer.moveReaderIndex(forwardBy: 2)
-            skipped += 1
+            emptyLines += 1
         }
+        return true
     }
 
     private mutating func fixed(_ buffer: inout ByteBuffer, _ rest: Int) -> Output {
@@ -227,11 +232,18 @@ struct HeadScanner {
     private func checkLine(_ length: Int, _ limits: FrontLimits) throws(Rejection) {
         guard length <= limits.lineBytes else {
             throw Rejection(
-                status: 414, code: "target-too-long", detail: "The request line is too long.", closes: true)
+                status: 414,
+                code: "target-too-long",
+                detail: "The request line is too long.",
+                closes: true
+            )
         }
     }
 
     private static let headersTooLarge = Rejection(
-        status: 431, code: "headers-too-large", detail: "There are too many header fields, or they are too long.",
-        closes: true)
+        status: 431,
+        code: "headers-too-large",
+        detail: "There are too many header fields, or they are too long.",
+        closes: true
+    )
 }

@@ -52,8 +52,13 @@ final class Gate: Sendable {
     private let logger: Logger
 
     init(
-        settings: Settings, keys: KeySource, gateRedis: RedisClient, rateRedis: RedisClient, seal: PositionSeal,
-        clock: WallClock, logger: Logger
+        settings: Settings,
+        keys: KeySource,
+        gateRedis: RedisClient,
+        rateRedis: RedisClient,
+        seal: PositionSeal,
+        clock: WallClock,
+        logger: Logger
     ) {
         self.settings = settings
         self.keys = keys
@@ -78,19 +83,29 @@ final class Gate: Sendable {
             admission.positions.merge(memory.positions(of: token.principal.session, now: clock.now.seconds))
         }
         admission.fields = RateFields.fields(answers)
-        if let refused = answers.filter({ !$0.answer.isAllowed }).max(by: { $0.answer.waitMilliseconds < $1.answer.waitMilliseconds }) {
+        if let refused = answers.filter({ !$0.answer.isAllowed }).max(by: {
+            $0.answer.waitMilliseconds < $1.answer.waitMilliseconds
+        }) {
             let seconds = max(1, (refused.answer.waitMilliseconds + 999) / 1000)
             throw Refusal(
                 Rejection(
-                    status: 429, code: "too-many-requests", detail: "There were too many requests; wait a little.",
-                    headers: admission.fields + [HeaderFields.Field(name: "retry-after", value: String(seconds))]),
-                principal: token?.principal)
+                    status: 429,
+                    code: "too-many-requests",
+                    detail: "There were too many requests; wait a little.",
+                    headers: admission.fields + [HeaderFields.Field(name: "retry-after", value: String(seconds))]
+                ),
+                principal: token?.principal
+            )
         }
         if let sealed = question.position {
             guard let own = seal.open(sealed, organization: token?.principal.organization, now: clock.now) else {
                 throw Refusal(
-                    .refused("Taskflow-Position is not one of ours, not of this organization, or too old.", code: "bad-position"),
-                    principal: token?.principal)
+                    .refused(
+                        "Taskflow-Position is not one of ours, not of this organization, or too old.",
+                        code: "bad-position"
+                    ),
+                    principal: token?.principal
+                )
             }
             if token != nil { admission.positions.merge(own) }
         }
@@ -116,7 +131,9 @@ final class Gate: Sendable {
         return organization.map { seal.seal(positions, organization: $0, now: now) }
     }
 
-    private func verifiedToken(_ question: Question, verifier: AccessTokenVerifier) async throws(Refusal) -> VerifiedAccessToken? {
+    private func verifiedToken(_ question: Question, verifier: AccessTokenVerifier) async throws(Refusal)
+        -> VerifiedAccessToken?
+    {
         guard question.auth != .none else { return nil }
         guard let header = question.authorization else {
             if question.auth == .optional { return nil }
@@ -139,7 +156,8 @@ final class Gate: Sendable {
 
     /// One round trip: with one Redis for both, the question about the token and the limits travel in one pipeline.
     private func ask(
-        _ question: Question, _ token: VerifiedAccessToken?
+        _ question: Question,
+        _ token: VerifiedAccessToken?
     ) async -> (standing: Revocations.Standing?, rates: [SharedRates.Result]) {
         let keyed =
             settings.limitsRates
@@ -165,7 +183,8 @@ final class Gate: Sendable {
 
     /// The positions of a token's session, if the token still lives.
     private func positions(
-        _ standing: Revocations.Standing, of token: VerifiedAccessToken
+        _ standing: Revocations.Standing,
+        of token: VerifiedAccessToken
     ) throws(Refusal) -> PositionSet {
         switch standing {
         case .living(let stored):
@@ -175,14 +194,19 @@ final class Gate: Sendable {
         case .sessionChanged:
             throw Refusal(
                 Self.unauthenticated("session-changed", "The session has changed or ended; refresh it or log in."),
-                principal: token.principal)
+                principal: token.principal
+            )
         case .keyRevoked:
-            throw Refusal(Self.unauthenticated("invalid-token", "The access token is not good."), principal: token.principal)
+            throw Refusal(
+                Self.unauthenticated("invalid-token", "The access token is not good."),
+                principal: token.principal
+            )
         case .unknown:
             if settings.failsOpen { return PositionSet() }
             throw Refusal(
                 .unavailable("revocation-unknown", "Whether the session still lives cannot be checked at the moment."),
-                principal: token.principal)
+                principal: token.principal
+            )
         }
     }
 
@@ -202,8 +226,11 @@ final class Gate: Sendable {
         let challenge =
             code == "unauthenticated" ? "Bearer" : "Bearer error=\"invalid_token\", error_description=\"\(code)\""
         return Rejection(
-            status: 401, code: code, detail: detail,
-            headers: [HeaderFields.Field(name: "www-authenticate", value: challenge)])
+            status: 401,
+            code: code,
+            detail: detail,
+            headers: [HeaderFields.Field(name: "www-authenticate", value: challenge)]
+        )
     }
 }
 

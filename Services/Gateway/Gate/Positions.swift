@@ -37,7 +37,9 @@ struct PositionSet: Sendable, Hashable {
     init(stored: String) {
         for part in stored.split(separator: ",") {
             let halves = part.split(separator: "@")
-            guard halves.count == 2, let position = Position(String(halves[0])), let learned = Int64(halves[1]) else { continue }
+            guard halves.count == 2, let position = Position(String(halves[0])), let learned = Int64(halves[1]) else {
+                continue
+            }
             insert(position, learned: learned)
         }
     }
@@ -87,12 +89,15 @@ struct PositionSeal: Sendable {
     /// in there is no organization to compare with.
     func open(_ sealed: String, organization: OrganizationID?, now: Timestamp) -> PositionSet? {
         let parts = sealed.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-        guard sealed.utf8.count <= 2048, parts.count == 3, parts[0] == "v1", let tag = Base64URL.decode(parts[2].utf8) else { return nil }
+        guard sealed.utf8.count <= 2048, parts.count == 3, parts[0] == "v1", let tag = Base64URL.decode(parts[2].utf8)
+        else { return nil }
         let signed = Array("v1.\(parts[1])".utf8)
         guard HMAC<SHA256>.isValidAuthenticationCode(tag, authenticating: signed, using: key) else { return nil }
         guard let payload = Base64URL.decode(parts[1].utf8) else { return nil }
         let fields = String(decoding: payload, as: UTF8.self).split(separator: ";", omittingEmptySubsequences: false)
-        guard fields.count == 3, let owner = OrganizationID(String(fields[0])), let expiry = Int64(fields[1]) else { return nil }
+        guard fields.count == 3, let owner = OrganizationID(String(fields[0])), let expiry = Int64(fields[1]) else {
+            return nil
+        }
         guard now.seconds < expiry, organization == nil || organization == owner else { return nil }
         return PositionSet(header: String(fields[2]), learned: expiry - PositionSet.lifetime)
     }

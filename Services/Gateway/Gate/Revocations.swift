@@ -18,8 +18,12 @@ struct Revocations: Sendable {
     func question(about token: VerifiedAccessToken) -> RedisCommand {
         let session = token.principal.session
         return RedisCommand(
-            "MGET", "{auth}:confirmed", "{auth}:session:\(session)", "{auth}:kid:\(token.keyID)",
-            "{auth}:position:\(session)")
+            "MGET",
+            "{auth}:confirmed",
+            "{auth}:session:\(session)",
+            "{auth}:kid:\(token.keyID)",
+            "{auth}:position:\(session)"
+        )
     }
 
     /// What the answer means; `server` is the one of the connection before the question was sent.

@@ -51,7 +51,12 @@ final class SharedRates: Sendable {
                 Result(
                     rule: entry.rule,
                     answer: RateWindow.Answer(
-                        isAllowed: allowed == 1, remaining: max(0, Int(remaining)), waitMilliseconds: wait)))
+                        isAllowed: allowed == 1,
+                        remaining: max(0, Int(remaining)),
+                        waitMilliseconds: wait
+                    )
+                )
+            )
         }
         return results
     }

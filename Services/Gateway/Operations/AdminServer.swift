@@ -22,17 +22,21 @@ struct AdminServer: Service, CustomStringConvertible {
         let application = Application(
             router: router(),
             configuration: ApplicationConfiguration(
-                address: .hostname(listen.host, port: listen.port), serverName: nil),
+                address: .hostname(listen.host, port: listen.port),
+                serverName: nil
+            ),
             onServerRunning: { channel in
                 if let port = channel.localAddress?.port { boundPort.set(port) }
             },
-            logger: quiet)
+            logger: quiet
+        )
         do {
             try await application.run()
         } catch let error as IOError {
             throw SettingError(
                 "The gateway's admin port cannot listen on \(listen) (\(error.localizedDescription)); "
-                    + "change TASKFLOW_GATEWAY_ADMIN, or turn it off.")
+                    + "change TASKFLOW_GATEWAY_ADMIN, or turn it off."
+            )
         }
     }
 
@@ -45,13 +49,17 @@ struct AdminServer: Service, CustomStringConvertible {
         router.get("metrics") { _, _ in
             front.meters.report(front.table.upstreams)
             return Response(
-                status: .ok, headers: [.contentType: PrometheusRegistry.contentType],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusRegistry.shared.render())))
+                status: .ok,
+                headers: [.contentType: PrometheusRegistry.contentType],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: PrometheusRegistry.shared.render()))
+            )
         }
         router.get("routes") { _, _ in
             Response(
-                status: .ok, headers: [.contentType: "text/plain; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: front.table.configuration.routes())))
+                status: .ok,
+                headers: [.contentType: "text/plain; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: front.table.configuration.routes()))
+            )
         }
         return router
     }
@@ -72,7 +80,8 @@ struct AdminServer: Service, CustomStringConvertible {
                             ("queued", .integer(Int64(load.queued))),
                             ("servers", .array(upstream.snapshot.map(Self.server))),
                         ])
-                    })
+                    }
+                )
             ),
         ])
     }
@@ -93,7 +102,9 @@ struct AdminServer: Service, CustomStringConvertible {
 
     private static func json(_ json: JSON, status: HTTPResponse.Status = .ok) -> Response {
         Response(
-            status: status, headers: [.contentType: "application/json; charset=utf-8"],
-            body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.encoded())))
+            status: status,
+            headers: [.contentType: "application/json; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.encoded()))
+        )
     }
 }

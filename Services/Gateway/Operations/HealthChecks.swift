@@ -52,7 +52,9 @@ struct HealthChecks: Service, CustomStringConvertible {
     private func isReady(_ address: ListenAddress, _ rule: UpstreamRule) async -> Bool {
         var request = HTTPClientRequest(url: "http://\(address)\(rule.healthPath)")
         request.headers.add(name: "x-internal-credential", value: front.credential)
-        guard let answer = try? await HTTPClient.shared.execute(request, timeout: rule.connectTimeout.amount) else { return false }
+        guard let answer = try? await HTTPClient.shared.execute(request, timeout: rule.connectTimeout.amount) else {
+            return false
+        }
         _ = try? await answer.body.collect(upTo: 65_536)
         return answer.status.code == 200
     }

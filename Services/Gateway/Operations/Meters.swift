@@ -51,7 +51,9 @@ final class RouteMeter: Sendable {
     init(_ pattern: String) {
         self.pattern = pattern
         timer = Timer(
-            label: "http_request_duration_seconds", dimensions: [("service", "gateway"), ("route", pattern)])
+            label: "http_request_duration_seconds",
+            dimensions: [("service", "gateway"), ("route", pattern)]
+        )
     }
 
     func note(method: String, status: Int, nanoseconds: Int64) {
@@ -63,7 +65,8 @@ final class RouteMeter: Sendable {
                 label: "http_requests_total",
                 dimensions: [
                     ("service", "gateway"), ("method", key.method), ("route", pattern), ("status", String(status)),
-                ])
+                ]
+            )
             counters[key] = counter
             return counter
         }

@@ -29,8 +29,11 @@ final class Reloader: Service, CustomStringConvertible {
     func makeTable(after earlier: GatewayTable?) throws -> GatewayTable {
         let configuration = settings.applied(to: try read())
         let verifier = AccessTokenVerifier(
-            issuer: configuration.token.issuer ?? settings.installation.publicURL, audience: configuration.token.audience,
-            maximumLifetime: settings.installation.accessTokenLifetime, leeway: configuration.token.leeway)
+            issuer: configuration.token.issuer ?? settings.installation.publicURL,
+            audience: configuration.token.audience,
+            maximumLifetime: settings.installation.accessTokenLifetime,
+            leeway: configuration.token.leeway
+        )
         return GatewayTable(configuration, after: earlier, meters: meters, verifier: verifier, logger: logger)
     }
 

@@ -55,7 +55,9 @@ struct AddressBlock: Sendable, Hashable, CustomStringConvertible {
         self.address = address
         let all = address.bytes.count * 8
         if parts.count == 2 {
-            guard let prefix = ConfigurationValue.digits(String(parts[1])), (0...all).contains(prefix) else { return nil }
+            guard let prefix = ConfigurationValue.digits(String(parts[1])), (0...all).contains(prefix) else {
+                return nil
+            }
             self.prefix = prefix
         } else {
             prefix = all

@@ -32,7 +32,9 @@ struct PathPattern: Sendable, Hashable, CustomStringConvertible {
     }
 
     init(parsing text: String, at place: SourcePlace) throws(ConfigurationComplaint) {
-        guard text.hasPrefix("/") else { throw ConfigurationComplaint(place, "\"\(text)\" is no path: it begins with /") }
+        guard text.hasPrefix("/") else {
+            throw ConfigurationComplaint(place, "\"\(text)\" is no path: it begins with /")
+        }
         guard text == "/" || !text.hasSuffix("/") else {
             throw ConfigurationComplaint(place, "leave out the slash at the end: requests may have it or not")
         }

@@ -13,7 +13,9 @@ struct RequestTarget: Sendable, Hashable {
 
     /// Reads an origin-form target. Throws the reason for a 400.
     init(_ target: String) throws(TargetComplaint) {
-        guard target.utf8.first == UInt8(ascii: "/") else { throw TargetComplaint(reason: "The target must begin with a slash.") }
+        guard target.utf8.first == UInt8(ascii: "/") else {
+            throw TargetComplaint(reason: "The target must begin with a slash.")
+        }
         guard !target.utf8.contains(UInt8(ascii: "#")) else {
             throw TargetComplaint(reason: "A fragment is not part of a request.")
         }

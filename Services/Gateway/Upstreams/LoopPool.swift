@@ -66,7 +66,9 @@ final class LoopPool {
     }
 
     func connect(
-        to server: ListenAddress, timeout: Duration, _ done: @escaping (UpstreamConnection?) -> Void
+        to server: ListenAddress,
+        timeout: Duration,
+        _ done: @escaping (UpstreamConnection?) -> Void
     ) {
         let bound = NIOLoopBound(self, eventLoop: loop)
         let future = ClientBootstrap(group: loop)

@@ -77,7 +77,9 @@ struct ResponseParser {
             guard let line = line(&buffer) else { return unlessFailed(.more) }
             return line.isEmpty ? finish() : next(&buffer)
         case .untilClose:
-            guard buffer.readableBytes > 0, let slice = buffer.readSlice(length: buffer.readableBytes) else { return .more }
+            guard buffer.readableBytes > 0, let slice = buffer.readSlice(length: buffer.readableBytes) else {
+                return .more
+            }
             return .body(slice)
         case .done: return .more
         case .failed: return .failure

@@ -40,7 +40,8 @@ final class Upstream: Sendable {
             return server
         }
         state = Mutex(
-            State(servers: servers, bulkhead: Bulkhead(limit: rule.maximumInFlight, queueLimit: rule.queue)))
+            State(servers: servers, bulkhead: Bulkhead(limit: rule.maximumInFlight, queueLimit: rule.queue))
+        )
     }
 
     var snapshot: [Server] { state.withLock { $0.servers } }
@@ -103,7 +104,10 @@ final class Upstream: Sendable {
             return nil
         }
         if let opened {
-            logger.warning("a server is left alone for a while", metadata: ["upstream": "\(rule.name)", "server": "\(opened)"])
+            logger.warning(
+                "a server is left alone for a while",
+                metadata: ["upstream": "\(rule.name)", "server": "\(opened)"]
+            )
         }
     }
 
@@ -114,8 +118,10 @@ final class Upstream: Sendable {
         }
         if changed {
             logger.log(
-                level: isReady ? .info : .warning, "health of a server changed",
-                metadata: ["upstream": "\(rule.name)", "server": "\(rule.servers[index])", "ready": "\(isReady)"])
+                level: isReady ? .info : .warning,
+                "health of a server changed",
+                metadata: ["upstream": "\(rule.name)", "server": "\(rule.servers[index])", "ready": "\(isReady)"]
+            )
         }
     }
 

@@ -42,9 +42,9 @@ struct Events: AsyncParsableCommand {
                 for name in ServiceName.keeping {
                     do {
                         let answer = try await InternalCall(name, config).send("GET", "/internal/log/status")
-                        print("\(name.rawValue)\n\(Events.indented(answer))")
+                        Program.say("\(name.rawValue)\n\(Events.indented(answer))")
                     } catch let failure as APIFailure {
-                        print("\(name.rawValue)\n  \(failure.description)")
+                        Program.say("\(name.rawValue)\n  \(failure.description)")
                     }
                 }
             }
@@ -61,7 +61,7 @@ struct Events: AsyncParsableCommand {
                 let config = try target.config()
                 for name in ServiceName.keeping {
                     let answer = try await InternalCall(name, config).send("GET", "/internal/log/parked")
-                    for event in answer.elements ?? [] { print("\(name.rawValue)  \(Events.line(event))") }
+                    for event in answer.elements ?? [] { Program.say("\(name.rawValue)  \(Events.line(event))") }
                 }
             }
         }
@@ -102,7 +102,7 @@ struct Events: AsyncParsableCommand {
                 else { throw SettingError("\(stream) is no stream: write it as project.07") }
                 let answer = try await InternalCall(producer, try target.config()).send(
                     "GET", "/internal/events?stream=\(stream)&after=\(after)&limit=\(limit)")
-                for event in answer.elements ?? [] { print(String(decoding: event.encoded(), as: UTF8.self)) }
+                for event in answer.elements ?? [] { Program.say(String(decoding: event.encoded(), as: UTF8.self)) }
             }
         }
     }
@@ -117,7 +117,7 @@ struct Events: AsyncParsableCommand {
             }
             let answer = try await InternalCall(service, try target.config()).send(
                 "POST", "/internal/log/parked/\(parts[0])/\(parts[1])/\(decision)")
-            print(line(answer))
+            Program.say(line(answer))
         }
     }
 

@@ -32,7 +32,7 @@ struct Gateway: AsyncParsableCommand {
                     FileHandle.standardError.write(Data((mistakes.joined(separator: "\n") + "\n").utf8))
                     throw ExitCode(1)
                 }
-                print("\(file ?? "the built-in gateway.conf") is good.")
+                Program.say("\(file ?? "the built-in gateway.conf") is good.")
             }
         }
     }
@@ -44,7 +44,7 @@ struct Gateway: AsyncParsableCommand {
 
         func run() async throws {
             try await Program.run {
-                print(try Gateway.load(file).routes())
+                Program.say(try Gateway.load(file).routes())
             }
         }
     }
@@ -61,7 +61,7 @@ struct Gateway: AsyncParsableCommand {
                     let text = try GatewayConfiguration.format(
                         try Gateway.text(of: file), file: file ?? "gateway.conf")
                     guard let file else {
-                        print(text, terminator: "")
+                        Program.say(text, end: "")
                         return
                     }
                     try text.write(toFile: file, atomically: true, encoding: .utf8)

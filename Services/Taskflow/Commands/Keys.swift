@@ -43,7 +43,7 @@ struct Keys: AsyncParsableCommand {
                     let state =
                         key.revokedAt.map { "revoked \($0)" }
                         ?? (key.isSigning ? "signs" : "from \(key.activeFrom)")
-                    print("\(key.keyID)  \(state)")
+                    Program.say("\(key.keyID)  \(state)")
                 }
             }
         }
@@ -59,7 +59,7 @@ struct Keys: AsyncParsableCommand {
         func run() async throws {
             try await Program.run {
                 let (config, logger) = try target.open()
-                print(try await AuthApp.rotateKeys(config, immediately: immediately, logger: logger))
+                Program.say(try await AuthApp.rotateKeys(config, immediately: immediately, logger: logger))
             }
         }
     }
@@ -76,7 +76,7 @@ struct Keys: AsyncParsableCommand {
                 guard try await AuthApp.revokeKey(key, config, logger: logger) else {
                     Program.fail("there is no key \(key): taskflow keys list prints them")
                 }
-                print("\(key) is revoked.")
+                Program.say("\(key) is revoked.")
             }
         }
     }

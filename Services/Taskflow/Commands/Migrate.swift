@@ -39,7 +39,7 @@ struct Migrate: AsyncParsableCommand {
                 passwords[name.rawValue] = password.removingPercentEncoding ?? password
             }
             try await Migrations.run(administrator: administrator, passwords: passwords, logger: logger)
-            print("The database is up to date.")
+            Program.say("The database is up to date.")
         }
     }
 }

@@ -34,17 +34,17 @@ struct Up: AsyncParsableCommand {
     func run() async throws {
         try await Program.run {
             let installation = try Installation(directory: directory)
-            let secrets = try installation.secrets()
+            let (secrets, isNew) = try installation.secrets()
             let publicPort = try FreePorts.pick(wanted: port, otherwise: 8080)
             let servers = try EmbeddedServers(
-                directory: installation.directory, administratorPassword: secrets.administrator)
+                directory: installation.directory, administratorPassword: secrets.administrator, isNew: isNew)
 
             let outside = try Program.settings()
             let settings = try Up.settings(
                 installation, secrets: secrets, servers: servers, publicPort: publicPort, outside: outside)
             let config = try Program.settings(overrides: settings)
             let logger = try Program.bootstrap(config)
-            print("Starting Taskflow in \(installation.directory) ...")
+            Program.say("Starting Taskflow in \(installation.directory) ...")
             // Until the services take signals over, a Ctrl-C must not leave the servers behind.
             let interrupted = InterruptWatch()
             let running = try await servers.start(logger: logger)
@@ -67,7 +67,7 @@ struct Up: AsyncParsableCommand {
                 throw error
             }
             await running.stop()
-            print("Taskflow has stopped. Its data is in \(installation.directory).")
+            Program.say("Taskflow has stopped. Its data is in \(installation.directory).")
         }
     }
 

@@ -29,9 +29,9 @@ struct DemoFiller {
             try await group.waitForAll()
         }
         progress.finish()
-        print("Log in at \(origin) as")
+        Program.say("Log in at \(origin) as")
         for company in companies {
-            if let admin = company.people.first { print("  \(admin.email)  \(password)   (\(company.name))") }
+            if let admin = company.people.first { Program.say("  \(admin.email)  \(password)   (\(company.name))") }
         }
     }
 
@@ -40,10 +40,10 @@ struct DemoFiller {
         let admin = try await signUp(founder, organization: company.name)
         progress.advance("people")
         var departments: [String: Int64] = [:]
-        for name in company.departments {
+        for (index, name) in company.departments.enumerated() {
             let answer = try await admin.send(
                 "POST", "/api/organization/departments/", .object([("department_name", .string(name))]),
-                key: "demo-\(seed)-department-\(name)")
+                key: "demo-\(seed)-department-\(index)")
             departments[name] = answer.body["id"]?.integer
             progress.advance("departments")
         }
@@ -58,18 +58,20 @@ struct DemoFiller {
                 "POST", "/api/organization/users/", .object(body), key: "demo-\(seed)-\(person.email)")
             progress.advance("people")
         }
-        for project in company.projects { try await fill(project, of: company, as: admin, progress) }
+        for (number, project) in company.projects.enumerated() {
+            try await fill(project, key: "demo-\(seed)-project-\(number)", of: company, as: admin, progress)
+        }
     }
 
     private func fill(
-        _ project: Company.ProjectPlan, of company: Company, as admin: DemoClient, _ progress: ProgressBar
+        _ project: Company.ProjectPlan, key: String, of company: Company, as admin: DemoClient, _ progress: ProgressBar
     ) async throws {
         let created = try await admin.send(
             "POST", "/api/project_management/projects/",
             .object([
                 ("name", .string(project.name)), ("description", .string(project.description)),
                 ("status", .string(project.status)), ("task_visibility", .string(project.visibility)),
-            ]), key: "demo-\(seed)-project-\(project.name)")
+            ]), key: key)
         guard let id = created.body["id"]?.integer else { return }
         progress.advance(project.name)
         for index in project.team {
@@ -77,20 +79,20 @@ struct DemoFiller {
             if index > 0 {
                 _ = try await admin.send(
                     "POST", "/api/project_management/projects/\(id)/collaborators/\(company.people[index].email)/",
-                    key: "demo-\(seed)-\(project.name)-\(index)")
+                    key: "\(key)-person-\(index)")
             }
             progress.advance(project.name)
         }
         try await eachConcurrently(Array(project.tasks.enumerated())) { number, task in
-            let key = "demo-\(seed)-\(project.name)-task-\(number)".filter(\.isASCII).replacing(" ", with: "-")
             let parent = try await admin.send(
-                "POST", "/api/project/\(id)/tasks/", body(of: task, company, parent: nil), key: key)
+                "POST", "/api/project/\(id)/tasks/", body(of: task, company, parent: nil),
+                key: "\(key)-task-\(number)")
             progress.advance(project.name)
             guard let parentID = parent.body["id"]?.integer else { return }
             for (index, subtask) in task.subtasks.enumerated() {
                 _ = try await admin.send(
                     "POST", "/api/project/tasks/\(parentID)/subtasks/", body(of: subtask, company, parent: task),
-                    key: "\(key)-\(index)")
+                    key: "\(key)-task-\(number)-\(index)")
                 progress.advance(project.name)
             }
         }
@@ -147,7 +149,7 @@ struct DemoFiller {
         progress.finish()
         let lines = refused.withLock { $0 }
         for line in lines { FileHandle.standardError.write(Data((line + "\n").utf8)) }
-        if email == nil { print("Log in at \(origin) as\n  \(login)  \(password)") }
+        if email == nil { Program.say("Log in at \(origin) as\n  \(login)  \(password)") }
         if !lines.isEmpty {
             Program.fail("\(lines.count) issues were refused, all others are loaded")
         }

@@ -21,7 +21,10 @@ struct EmbeddedServers {
 
     /// Servers for an installation folder. As root they run under the accounts `postgres` and `redis`; if those may
     /// not reach the folder (a home closed to others, say) their data is kept in `/var/lib/taskflow` and linked from it.
-    init(directory: String, administratorPassword: String) throws {
+    ///
+    /// - Parameter isNew: whether the folder's secrets were made just now; data left in `/var/lib/taskflow` by a folder of
+    ///   that name which was removed is then put aside, since nobody has its passwords any more.
+    init(directory: String, administratorPassword: String, isNew: Bool) throws {
         self.administratorPassword = administratorPassword
         if geteuid() == 0 {
             guard let account = SystemAccount(named: "postgres") else {
@@ -37,9 +40,16 @@ struct EmbeddedServers {
             (byte < 16 ? "0" : "") + String(byte, radix: 16)
         }.joined()
         var state = directory
+        // As root the servers' accounts have to get through; what is secret in the folder has modes of its own.
+        if postgresAccount != nil { chmod(directory, 0o755) }
         if let postgresAccount, !EmbeddedServers.isReachable(directory, by: postgresAccount) {
             state = "/var/lib/taskflow/\(name)"
             try EmbeddedServers.makeFolder("/var/lib/taskflow", mode: 0o755, owner: nil)
+            if isNew, access(state, F_OK) == 0 {
+                let aside = "\(state)-\(Int(Date().timeIntervalSince1970))"
+                rename(state, aside)
+                Program.say("Data of a removed installation in \(directory) has been put aside as \(aside).")
+            }
             try EmbeddedServers.makeFolder(state, mode: 0o755, owner: nil)
             try? FileManager.default.removeItem(atPath: "\(directory)/servers")
             try? FileManager.default.createSymbolicLink(atPath: "\(directory)/servers", withDestinationPath: state)
@@ -52,8 +62,6 @@ struct EmbeddedServers {
 
     /// Starts both servers; whichever was started before a failure is stopped again.
     func start(logger: Logger) async throws -> RunningServers {
-        // As root the servers' accounts have to get through; what is secret in the folder has modes of its own.
-        if postgresAccount != nil { chmod(state, 0o755) }
         try EmbeddedServers.makeFolder(sockets, mode: 0o711, owner: postgresAccount)
         try EmbeddedServers.makeFolder("\(sockets)/redis", mode: 0o700, owner: redisAccount)
         let postgres = try await startPostgres(logger: logger)

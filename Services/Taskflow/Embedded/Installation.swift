@@ -28,20 +28,25 @@ struct Installation {
     static func settingsFile(in directory: String) -> String { "\(directory)/taskflow.env" }
 
     /// The installation's own secrets, made at the first start and kept.
-    func secrets() throws -> Secrets {
+    /// `isNew` says whether they were made just now.
+    func secrets() throws -> (secrets: Secrets, isNew: Bool) {
         let file = "\(directory)/secrets.json"
         if let data = FileManager.default.contents(atPath: file) {
             guard let secrets = try? JSONDecoder().decode(Secrets.self, from: data) else {
                 throw StartError("\(file) cannot be read: restore it from a backup; sessions and links depend on it")
             }
-            return secrets
+            return (secrets, false)
+        }
+        guard access("\(directory)/postgres/PG_VERSION", F_OK) != 0 else {
+            throw StartError(
+                "\(file) is gone but the database is there: restore the file from a backup, or use another --directory")
         }
         let secrets = Secrets(
             secret: Secrets.random(), administrator: Secrets.random(),
             services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, Secrets.random()) }))
         let data = try JSONEncoder().encode(secrets)
         try EmbeddedServers.writeSecret(String(decoding: data, as: UTF8.self), to: file, owner: nil)
-        return secrets
+        return (secrets, true)
     }
 
     /// The demo login, made at the first start.
