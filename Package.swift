@@ -129,31 +129,37 @@ let package = Package(
         service(
             "Gateway",
             [
-                "ServiceKit", "Redis", "Identity", "Chronology", "Failures", "Events", hummingbird, hummingbirdCore, httpTypes, nioCore, nioPosix, nioHTTP1,
+                "ServiceKit", "Redis", "Identity", "Chronology", "Failures", "Events", hummingbird, hummingbirdCore,
+                httpTypes, nioCore, nioPosix, nioHTTP1,
                 nioHTTPTypes, nioHTTPTypesHTTP1, httpClient, logging, metrics, lifecycle, configuration, crypto, yams,
             ],
             embedding: ["Documents/docs.css", "Documents/docs.js", "gateway.conf", "openapi.yaml"]
         ),
         service(
-            "Auth", kit + ["CArgon2", jwt],
+            "Auth",
+            kit + ["CArgon2", jwt],
             embedding: ["Domain/common-passwords.txt", "Migrations/V0001_create_auth.sql", "openapi.yaml"]
         ),
         service(
-            "Organization", kit + ["CCurl"],
+            "Organization",
+            kit + ["CCurl"],
             embedding: ["Migrations/V0001_create_organization.sql", "openapi.yaml"]
         ),
         service("Project", kit, embedding: ["Migrations/V0001_create_project.sql", "openapi.yaml"]),
         service("Task", kit, embedding: ["Migrations/V0001_tasks.sql", "openapi.yaml"]),
         service(
-            "Notification", kit + ["CCurl"],
+            "Notification",
+            kit + ["CCurl"],
             embedding: ["Migrations/V0001_create_notification.sql", "openapi.yaml"]
         ),
         .executableTarget(
             name: "taskflow",
             dependencies: [
                 "GatewayService", "AuthService", "OrganizationService", "ProjectService", "TaskService",
-                "NotificationService", "ServiceKit", "Messaging", "Postgres", "Redis", "Identity", "Events", "Chronology",
-                httpClient, arguments, logging, metrics, coreMetrics, lifecycle, unixSignals, configuration, crypto, nioCore,
+                "NotificationService", "ServiceKit", "Messaging", "Postgres", "Redis", "Identity", "Events",
+                "Chronology",
+                httpClient, arguments, logging, metrics, coreMetrics, lifecycle, unixSignals, configuration, crypto,
+                nioCore,
                 nioHTTP1,
             ],
             path: "Services/Taskflow",

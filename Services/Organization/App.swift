@@ -38,10 +38,10 @@ public enum OrganizationApp {
             clock: clock,
             logger: logger
         )
-        let store = DirectoryStore(database: foundation.database)
+        let bell = SweepBell()
+        let store = DirectoryStore(database: foundation.database, condemned: { bell.ring() })
         let directory = Directory(store: store, revocation: AuthRevocation(store: store, auth: foundation.neighbours))
 
-        let bell = SweepBell()
         let portraitStore = PortraitStore(database: foundation.database, condemned: { bell.ring() })
         let disk = DiskStorage(
             directory: settings.mediaDirectory,

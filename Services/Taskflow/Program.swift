@@ -37,13 +37,17 @@ enum Program {
             throw SettingError("\(path), named by TASKFLOW_SETTINGS_FILE, cannot be read; make it readable.")
         }
         return try Settings.reader(
-            overrides: overrides, environment: file.merging(environment) { _, outside in outside })
+            overrides: overrides,
+            environment: file.merging(environment) { _, outside in outside }
+        )
     }
 
     /// Logs and metrics of the process; once, before anything else is made.
     static func bootstrap(_ config: ConfigReader) throws -> Logger {
         LogBootstrap.start(
-            level: try InstallationSettings.logLevel(config), format: try InstallationSettings.logFormat(config))
+            level: try InstallationSettings.logLevel(config),
+            format: try InstallationSettings.logFormat(config)
+        )
         MetricsSystem.bootstrap(PrometheusRegistry.shared)
         return Logger(label: "taskflow")
     }

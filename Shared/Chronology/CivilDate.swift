@@ -38,6 +38,7 @@ public struct CivilDate: Hashable, Comparable, Sendable {
         return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * monthIndex + 2) / 5 + 1)
     }
 
+    /// Earlier first.
     public static func < (left: CivilDate, right: CivilDate) -> Bool { left.daysSinceEpoch < right.daysSinceEpoch }
 
     /// The day that many days later.
@@ -99,15 +100,18 @@ extension CivilDate: CustomStringConvertible, LosslessStringConvertible {
 }
 
 extension CivilDate: Codable {
+    /// From `YYYY-MM-DD`.
     public init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let date = CivilDate(text) else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: decoder.codingPath, debugDescription: "not a date YYYY-MM-DD"))
+                .init(codingPath: decoder.codingPath, debugDescription: "not a date YYYY-MM-DD")
+            )
         }
         self = date
     }
 
+    /// As `YYYY-MM-DD`.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)

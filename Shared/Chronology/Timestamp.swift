@@ -21,6 +21,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         microseconds >= 0 ? microseconds / 1_000_000 : -((-microseconds + 999_999) / 1_000_000)
     }
 
+    /// Earlier first.
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
 
     /// The moment that long after `left`.
@@ -50,7 +51,8 @@ extension Duration {
 extension Timestamp: CustomStringConvertible, LosslessStringConvertible {
     /// RFC 3339 in UTC with six digits of fraction: `2026-12-01T09:30:00.000000Z`.
     public var description: String {
-        let day = microseconds >= 0 ? microseconds / 86_400_000_000 : -((-microseconds + 86_399_999_999) / 86_400_000_000)
+        let day =
+            microseconds >= 0 ? microseconds / 86_400_000_000 : -((-microseconds + 86_399_999_999) / 86_400_000_000)
         var rest = microseconds - day * 86_400_000_000
         let fraction = rest % 1_000_000
         rest /= 1_000_000
@@ -100,15 +102,18 @@ extension Timestamp: CustomStringConvertible, LosslessStringConvertible {
 }
 
 extension Timestamp: Codable {
+    /// From an RFC 3339 date-time.
     public init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let moment = Timestamp(text) else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: decoder.codingPath, debugDescription: "not an RFC 3339 date-time"))
+                .init(codingPath: decoder.codingPath, debugDescription: "not an RFC 3339 date-time")
+            )
         }
         self = moment
     }
 
+    /// As ``description``.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)

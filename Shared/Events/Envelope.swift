@@ -35,6 +35,7 @@ public struct Shard: Hashable, Sendable, Comparable {
     /// The shard of events of an account that belong to no organization.
     public init(of account: AccountID) { number = Int(account.uuid.uuid.15 & 0x0F) }
 
+    /// By number.
     public static func < (left: Shard, right: Shard) -> Bool { left.number < right.number }
 }
 
@@ -130,8 +131,16 @@ public struct Envelope: Sendable, Hashable {
 
     /// An envelope with these values.
     public init(
-        id: EventID, type: String, version: Int, time: Timestamp, subject: String, position: Position,
-        organization: OrganizationID?, actor: UserID?, causationID: EventID?, correlationID: String?,
+        id: EventID,
+        type: String,
+        version: Int,
+        time: Timestamp,
+        subject: String,
+        position: Position,
+        organization: OrganizationID?,
+        actor: UserID?,
+        causationID: EventID?,
+        correlationID: String?,
         traceparent: String?
     ) {
         self.id = id

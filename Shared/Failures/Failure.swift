@@ -42,7 +42,11 @@ public struct Failure: Error, Sendable, Hashable {
 
     /// A failure with these values.
     public init(
-        _ kind: Kind, _ code: String, _ detail: String, fields: [FieldFailure] = [], retryAfter: Int? = nil
+        _ kind: Kind,
+        _ code: String,
+        _ detail: String,
+        fields: [FieldFailure] = [],
+        retryAfter: Int? = nil
     ) {
         self.kind = kind
         self.code = code
@@ -57,7 +61,10 @@ public struct Failure: Error, Sendable, Hashable {
     public static let forbidden = Failure(.forbidden, "forbidden", "You may see this but not do that.")
     /// 412 `precondition-failed`.
     public static let preconditionFailed = Failure(
-        .preconditionFailed, "precondition-failed", "It has changed since the version named by If-Match.")
+        .preconditionFailed,
+        "precondition-failed",
+        "It has changed since the version named by If-Match."
+    )
 
     /// 422 `invalid-fields` with these fields.
     public static func invalid(_ fields: [FieldFailure]) -> Failure {
@@ -72,8 +79,11 @@ public struct Failure: Error, Sendable, Hashable {
     /// 400 `bad-parameter` naming one query parameter.
     public static func badParameter(_ name: String, _ code: String, _ detail: String) -> Failure {
         Failure(
-            .badRequest, "bad-parameter", "A query parameter cannot be accepted.",
-            fields: [FieldFailure(parameter: name, code, detail)])
+            .badRequest,
+            "bad-parameter",
+            "A query parameter cannot be accepted.",
+            fields: [FieldFailure(parameter: name, code, detail)]
+        )
     }
 
     /// 409 with a slug.

@@ -24,6 +24,7 @@ extension UUIDIdentifier {
         return Self(UUID.version7(milliseconds: milliseconds, using: &generator))
     }
 
+    /// From a single value.
     public init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let id = Self(text) else {
@@ -32,6 +33,7 @@ extension UUIDIdentifier {
         self = id
     }
 
+    /// As a single value.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
@@ -40,31 +42,41 @@ extension UUIDIdentifier {
 
 /// An organization, the tenant: everything kept for it carries this id.
 public struct OrganizationID: UUIDIdentifier {
+    /// The bare value.
     public let uuid: UUID
+    /// Types a bare value.
     public init(_ uuid: UUID) { self.uuid = uuid }
 }
 
 /// A user: an account's membership of one organization.
 public struct UserID: UUIDIdentifier {
+    /// The bare value.
     public let uuid: UUID
+    /// Types a bare value.
     public init(_ uuid: UUID) { self.uuid = uuid }
 }
 
 /// An account: one e-mail address with its password, installation-wide.
 public struct AccountID: UUIDIdentifier {
+    /// The bare value.
     public let uuid: UUID
+    /// Types a bare value.
     public init(_ uuid: UUID) { self.uuid = uuid }
 }
 
 /// A session: one login of an account, from its first token to its last refresh.
 public struct SessionID: UUIDIdentifier {
+    /// The bare value.
     public let uuid: UUID
+    /// Types a bare value.
     public init(_ uuid: UUID) { self.uuid = uuid }
 }
 
 /// An event of the log, its CloudEvents `id`.
 public struct EventID: UUIDIdentifier {
+    /// The bare value.
     public let uuid: UUID
+    /// Types a bare value.
     public init(_ uuid: UUID) { self.uuid = uuid }
 }
 
@@ -79,6 +91,7 @@ public protocol NumberIdentifier: Hashable, Comparable, Sendable, Codable, Custo
 }
 
 extension NumberIdentifier {
+    /// Plain decimal.
     public var description: String { String(number) }
 
     /// Reads a positive 63-bit integer in plain decimal without sign or leading zero; nil for anything else.
@@ -91,12 +104,15 @@ extension NumberIdentifier {
         self.init(number)
     }
 
+    /// By number.
     public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
 
+    /// From a single value.
     public init(from decoder: any Decoder) throws {
         self.init(try decoder.singleValueContainer().decode(Int64.self))
     }
 
+    /// As a single value.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(number)
@@ -105,25 +121,33 @@ extension NumberIdentifier {
 
 /// A department of an organization.
 public struct DepartmentID: NumberIdentifier {
+    /// The bare number.
     public let number: Int64
+    /// Types a bare value.
     public init(_ number: Int64) { self.number = number }
 }
 
 /// A project of an organization.
 public struct ProjectID: NumberIdentifier {
+    /// The bare number.
     public let number: Int64
+    /// Types a bare value.
     public init(_ number: Int64) { self.number = number }
 }
 
 /// A task of an organization. Its key for people, `WEB-42`, is made of the project's key and another number.
 public struct TaskID: NumberIdentifier {
+    /// The bare number.
     public let number: Int64
+    /// Types a bare value.
     public init(_ number: Int64) { self.number = number }
 }
 
 /// An in-app notice of an organization.
 public struct NoticeID: NumberIdentifier {
+    /// The bare number.
     public let number: Int64
+    /// Types a bare value.
     public init(_ number: Int64) { self.number = number }
 }
 
@@ -131,7 +155,9 @@ extension UUID {
     /// A UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, the rest random.
     public static func version7(milliseconds: Int64, using generator: inout some RandomNumberGenerator) -> UUID {
         let time = UInt64(bitPattern: milliseconds)
-        let random = (UInt64.random(in: .min ... .max, using: &generator), UInt64.random(in: .min ... .max, using: &generator))
+        let random = (
+            UInt64.random(in: .min ... .max, using: &generator), UInt64.random(in: .min ... .max, using: &generator)
+        )
         func byte(_ value: UInt64, _ shift: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: value >> shift) }
         return UUID(
             uuid: (
@@ -139,6 +165,7 @@ extension UUID {
                 0x70 | (byte(random.0, 8) & 0x0F), byte(random.0, 0),
                 0x80 | (byte(random.1, 56) & 0x3F), byte(random.1, 48), byte(random.1, 40), byte(random.1, 32),
                 byte(random.1, 24), byte(random.1, 16), byte(random.1, 8), byte(random.1, 0)
-            ))
+            )
+        )
     }
 }

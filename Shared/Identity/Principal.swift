@@ -23,7 +23,11 @@ public struct Principal: Sendable, Hashable {
 
     /// A principal with these claims.
     public init(
-        user: UserID, organization: OrganizationID, role: Role, session: SessionID, generation: Int64
+        user: UserID,
+        organization: OrganizationID,
+        role: Role,
+        session: SessionID,
+        generation: Int64
     ) {
         self.user = user
         self.organization = organization

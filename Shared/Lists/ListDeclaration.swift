@@ -53,6 +53,8 @@ public struct ListDeclaration: Sendable {
     public let hiddenKeys: [SortKey]
     /// The last key, unique, in the direction of the key before it.
     public let identifier: SortKey
+    /// What `?fields=` may name; nil: it is judged by the rows, so not on an empty page.
+    public let fields: [String]?
 
     /// A declaration; the default ordering must name keys declared here.
     public init(
@@ -62,7 +64,8 @@ public struct ListDeclaration: Sendable {
         sortKeys: [SortKey] = [],
         defaultOrdering: String,
         hiddenKeys: [SortKey] = [],
-        identifier: SortKey
+        identifier: SortKey,
+        fields: [String]? = nil
     ) {
         self.name = name
         self.filters = filters
@@ -71,6 +74,7 @@ public struct ListDeclaration: Sendable {
         self.defaultOrdering = defaultOrdering
         self.hiddenKeys = hiddenKeys
         self.identifier = identifier
+        self.fields = fields
     }
 
     /// Every query parameter that the list takes, for its documentation and the test that compares the two.
@@ -228,6 +232,11 @@ public struct ListDeclaration: Sendable {
         let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         guard !names.contains("") else {
             throw Failure.badParameter("fields", "bad-value", "Must be names of fields with commas between them.")
+        }
+        if let fields {
+            for name in names where !fields.contains(where: { $0.utf8.elementsEqual(name.utf8) }) {
+                throw Failure.badParameter("fields", "bad-value", "There is no field of one of these names.")
+            }
         }
         return names
     }

@@ -72,7 +72,9 @@ import Testing
         for file in files {
             #expect(!file.text.contains("SET app."), "\(file.path) sets a session variable")
             #expect(
-                !file.text.contains("'app.organization_id', $1, false"), "\(file.path) sets a session variable")
+                !file.text.contains("'app.organization_id', $1, false"),
+                "\(file.path) sets a session variable"
+            )
         }
     }
 
@@ -89,14 +91,19 @@ import Testing
             let text = try String(contentsOf: url, encoding: .utf8)
             let imports = text.split(separator: "\n").compactMap { line -> String? in
                 var words = line.split(separator: " ").map(String.init)
-                while let first = words.first, ["public", "internal", "private", "package", "@testable"].contains(first) {
+                while let first = words.first,
+                    ["public", "internal", "private", "package", "@testable"].contains(first)
+                {
                     words.removeFirst()
                 }
                 guard words.count >= 2, words[0] == "import" else { return nil }
                 return words[1].split(separator: ".").first.map(String.init)
             }
             return Source(
-                path: String(url.path.dropFirst(root.path.count + 1)), text: text, imports: Set(imports))
+                path: String(url.path.dropFirst(root.path.count + 1)),
+                text: text,
+                imports: Set(imports)
+            )
         }
     }
 }

@@ -19,7 +19,9 @@ enum FakeAnswer: Sendable {
     case stream(Int)
 
     static func ok(_ body: String = "{}", _ fields: String = "") -> FakeAnswer {
-        .bytes("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        .bytes(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
     }
 }
 
@@ -49,9 +51,12 @@ final class FakeService: Sendable {
                     try channel.pipeline.syncOperations.addHandler(
                         Handler { request in
                             if request.head.target == "/health/ready" { return .ok() }
-                            if request.head.target != "/.well-known/jwks.json" { log.seen.withLock { $0.append(request) } }
+                            if request.head.target != "/.well-known/jwks.json" {
+                                log.seen.withLock { $0.append(request) }
+                            }
                             return answer(request)
-                        })
+                        }
+                    )
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -71,7 +76,8 @@ final class FakeService: Sendable {
                 limits.headerBytes = 65_536
                 limits.headerCount = 200
                 return limits
-            }())
+            }()
+        )
         private var buffer = ByteBuffer()
         private var head: RequestHead?
         private var body: [UInt8] = []

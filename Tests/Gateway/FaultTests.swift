@@ -9,8 +9,12 @@ import Testing
     private func echo() async throws -> FakeService {
         try await FakeService.start { request in
             if request.head.target.hasSuffix("/close") { return .close }
-            if request.head.target.hasSuffix("/slow") { return .after(.milliseconds(700), "HTTP/1.1 204 No Content\r\n\r\n") }
-            if request.head.target.hasSuffix("/part") { return .bytes("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc") }
+            if request.head.target.hasSuffix("/slow") {
+                return .after(.milliseconds(700), "HTTP/1.1 204 No Content\r\n\r\n")
+            }
+            if request.head.target.hasSuffix("/part") {
+                return .bytes("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+            }
             return .ok()
         }
     }
@@ -99,14 +103,26 @@ import Testing
         let service = try await echo()
         let good = RunningGateway.text(service: service)
         try await RunningGateway.run(good) { gateway in
-            try good.replacing("/few", with: "/other").write(to: gateway.configuration, atomically: true, encoding: .utf8)
+            try good.replacing("/few", with: "/other").write(
+                to: gateway.configuration,
+                atomically: true,
+                encoding: .utf8
+            )
             #expect(gateway.assembly.reload())
             #expect(try await gateway.get("/few").status == 404)
             #expect(try await gateway.get("/other").status == 200)
-            try good.replacing("methods", with: "metods").write(to: gateway.configuration, atomically: true, encoding: .utf8)
+            try good.replacing("methods", with: "metods").write(
+                to: gateway.configuration,
+                atomically: true,
+                encoding: .utf8
+            )
             #expect(!gateway.assembly.reload())
             #expect(try await gateway.get("/other").status == 200)
-            #expect(gateway.logs.text.contains(".conf:14:5: unknown directive \"metods\" in route (did you mean \"methods\"?)"))
+            #expect(
+                gateway.logs.text.contains(
+                    ".conf:14:5: unknown directive \"metods\" in route (did you mean \"methods\"?)"
+                )
+            )
         }
     }
 

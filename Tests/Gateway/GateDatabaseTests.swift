@@ -13,8 +13,10 @@ import Testing
 @Suite(
     .enabled(
         if: ProcessInfo.processInfo.environment["TASKFLOW_TEST_REDIS_URL"] != nil,
-        "set TASKFLOW_TEST_REDIS_URL to a Redis that tests may write to"),
-    .serialized)
+        "set TASKFLOW_TEST_REDIS_URL to a Redis that tests may write to"
+    ),
+    .serialized
+)
 struct GateDatabaseTests {
     private let url = ProcessInfo.processInfo.environment["TASKFLOW_TEST_REDIS_URL"] ?? ""
 
@@ -71,7 +73,8 @@ struct GateDatabaseTests {
             }
             // Past its time a position is dropped, and a number compares as a number.
             let kept = [
-                try await remember("task.07:9,auth.01:5", at: 1000), try await remember("task.07:10,auth.01:4", at: 1500),
+                try await remember("task.07:9,auth.01:5", at: 1000),
+                try await remember("task.07:10,auth.01:4", at: 1500),
                 try await remember("task.07:9", at: 1700),
             ]
             #expect(kept == ["auth.01:5@1000,task.07:9@1000", "auth.01:5@1000,task.07:10@1500", "task.07:10@1500"])
@@ -104,8 +107,12 @@ struct GateDatabaseTests {
                     #expect(written.field("x-internal-position") == nil)
                     _ = try await second.get("/closed/a", bearer)
                     #expect(service.requests.last?.head.headers["x-internal-position"] == "task.07:12")
-                    #expect(try await second.get("/closed/a", bearer + "Taskflow-Position: \(sealed)\r\n").status == 200)
-                    #expect(try await second.get("/closed/a", bearer + "Taskflow-Position: \(sealed)x\r\n").status == 400)
+                    #expect(
+                        try await second.get("/closed/a", bearer + "Taskflow-Position: \(sealed)\r\n").status == 200
+                    )
+                    #expect(
+                        try await second.get("/closed/a", bearer + "Taskflow-Position: \(sealed)x\r\n").status == 400
+                    )
 
                     _ = try await redis.send(RedisCommand("SET", key, "2", "EX", "60"))
                     for gateway in [first, second] {

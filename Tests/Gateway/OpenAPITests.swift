@@ -7,8 +7,11 @@ import Testing
     private func read(_ text: String) throws -> JSON { try YAMLDocument.read(Array(text.utf8), name: "test") }
 
     @Test func yamlIsReadAsTheJSONItStandsFor() throws {
-        let json = try read("a: no\nb: true\nc: 2026-12-01\nd: 1.50\ne: '7'\nf: 7\ng: null\nh: [x, {y: 1}]\ni: |\n  l1\n  l2\n")
-        let wanted = #"{"a":"no","b":true,"c":"2026-12-01","d":1.50,"e":"7","f":7,"g":null,"h":["x",{"y":1}],"i":"l1\nl2\n"}"#
+        let json = try read(
+            "a: no\nb: true\nc: 2026-12-01\nd: 1.50\ne: '7'\nf: 7\ng: null\nh: [x, {y: 1}]\ni: |\n  l1\n  l2\n"
+        )
+        let wanted =
+            #"{"a":"no","b":true,"c":"2026-12-01","d":1.50,"e":"7","f":7,"g":null,"h":["x",{"y":1}],"i":"l1\nl2\n"}"#
         #expect(String(decoding: json.encoded(), as: UTF8.self) == wanted)
     }
 
@@ -24,7 +27,8 @@ import Testing
               schemas:
                 Person: {type: object}
                 Problem: {type: string}
-            """)
+            """
+        )
         let organization = try read(
             """
             paths:
@@ -35,10 +39,15 @@ import Testing
             components:
               schemas:
                 Person: {type: string}
-            """)
+            """
+        )
         let routes = try GatewayConfiguration.load(GatewayConfiguration.embedded).routeRules
         let merged = OpenAPIDocument.merge(
-            own: own, services: [("task", task), ("organization", organization)], publicURL: "https://t.example", routes: routes)
+            own: own,
+            services: [("task", task), ("organization", organization)],
+            publicURL: "https://t.example",
+            routes: routes
+        )
         let paths = merged["paths"]?.members.map(\.key)
         #expect(paths == ["/api/account/", "/media/{path}"])
         let account = try #require(merged["paths"]?["/api/account/"])
@@ -57,8 +66,12 @@ import Testing
     @Test func thePageShowsEverythingAndEscapesIt() throws {
         let document = OpenAPIDocument.merge(
             own: try YAMLDocument.read(GatewayApp.openAPI, name: "gateway"),
-            services: [("x", try read("paths:\n  /x:\n    get: {summary: \"<script>alert(1)</script>\", responses: {}}\n"))],
-            publicURL: "http://x", routes: [])
+            services: [
+                ("x", try read("paths:\n  /x:\n    get: {summary: \"<script>alert(1)</script>\", responses: {}}\n"))
+            ],
+            publicURL: "http://x",
+            routes: []
+        )
         let (html, policy) = DocsPage.render(document)
         let text = String(decoding: html, as: UTF8.self)
         #expect(text.contains("&lt;script&gt;alert(1)"))

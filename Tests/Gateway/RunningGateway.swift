@@ -46,7 +46,11 @@ struct RunningGateway: Sendable {
 
     /// A configuration: what is given, and an upstream and routes that most tests need.
     static func text(
-        limits: String = "", upstream: String = "", rates: String = "", routes: String = "", service: FakeService
+        limits: String = "",
+        upstream: String = "",
+        rates: String = "",
+        routes: String = "",
+        service: FakeService
     ) -> String {
         """
         listen 127.0.0.1:0
@@ -81,7 +85,9 @@ struct RunningGateway: Sendable {
     }
 
     static func run(
-        _ text: String, settings: [String: String] = [:], _ body: (RunningGateway) async throws -> Void
+        _ text: String,
+        settings: [String: String] = [:],
+        _ body: (RunningGateway) async throws -> Void
     ) async throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "gateway-\(UUID().uuidString).conf")
         try text.write(to: file, atomically: true, encoding: .utf8)
@@ -94,12 +100,18 @@ struct RunningGateway: Sendable {
         values.merge(settings) { $1 }
         let assembly = try GatewayApp.assemble(Settings.fixed(values), logger: logs.logger, openAPI: [:])
         let group = ServiceGroup(
-            services: assembly.services, logger: Logger(label: "group", factory: { _ in SwiftLogNoOpLogHandler() }))
+            services: assembly.services,
+            logger: Logger(label: "group", factory: { _ in SwiftLogNoOpLogHandler() })
+        )
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             let gateway = RunningGateway(
-                port: try await assembly.boundPort.value, adminPort: try await assembly.adminPort?.value ?? 0,
-                assembly: assembly, logs: logs, configuration: file)
+                port: try await assembly.boundPort.value,
+                adminPort: try await assembly.adminPort?.value ?? 0,
+                assembly: assembly,
+                logs: logs,
+                configuration: file
+            )
             for _ in 0..<100 {
                 if try await gateway.get("/health/ready").hasPrefix("HTTP/1.1 200") { break }
                 try await Task.sleep(for: .milliseconds(20))
@@ -121,7 +133,8 @@ struct RunningGateway: Sendable {
 
     func post(_ path: String, _ fields: String = "", body: String = "{}") async throws -> String {
         try await send(
-            "POST \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\(fields)\r\n\(body)")
+            "POST \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\(fields)\r\n\(body)"
+        )
     }
 
     /// Sends bytes and reads to the end of the connection.
@@ -141,7 +154,9 @@ extension String {
 
     /// The value of a header field of an answer.
     func field(_ name: String) -> String? {
-        split(separator: "\r\n").first { $0.lowercased().hasPrefix(name + ": ") }.map { String($0.dropFirst(name.count + 2)) }
+        split(separator: "\r\n").first { $0.lowercased().hasPrefix(name + ": ") }.map {
+            String($0.dropFirst(name.count + 2))
+        }
     }
 
     var content: String { range(of: "\r\n\r\n").map { String(self[$0.upperBound...]) } ?? "" }
@@ -154,14 +169,16 @@ struct RawConnection {
     private let writer: NIOAsyncChannelOutboundWriter<ByteBuffer>
 
     static func with<Result: Sendable>(
-        _ port: Int, _ body: (inout RawConnection) async throws -> Result
+        _ port: Int,
+        _ body: (inout RawConnection) async throws -> Result
     ) async throws -> Result {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connect(host: "127.0.0.1", port: port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
                         wrappingChannelSynchronously: channel,
-                        configuration: .init(isOutboundHalfClosureEnabled: true))
+                        configuration: .init(isOutboundHalfClosureEnabled: true)
+                    )
                 }
             }
         return try await channel.executeThenClose { inbound, outbound in

@@ -9,7 +9,9 @@ import Testing
     private func echo() async throws -> FakeService {
         try await FakeService.start { request in
             if request.head.target.hasSuffix("/close") { return .close }
-            if request.head.target.hasSuffix("/slow") { return .after(.milliseconds(700), "HTTP/1.1 204 No Content\r\n\r\n") }
+            if request.head.target.hasSuffix("/slow") {
+                return .after(.milliseconds(700), "HTTP/1.1 204 No Content\r\n\r\n")
+            }
             if request.head.target.hasSuffix("/big") { return .stream(20_000_000) }
             return .ok(#"{"ok":true}"#, "Server: fake\r\nX-Internal-Other: x\r\n")
         }
@@ -19,8 +21,10 @@ import Testing
         let service = try await echo()
         try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
             let answer = try await gateway.post(
-                "/open/a%40b/?x=%zz", "X-User-Id: 1\r\nX_Internal_Credential: 1\r\nAuthorization: Bearer x\r\nX-Request-Id: me-1\r\n",
-                body: "hello")
+                "/open/a%40b/?x=%zz",
+                "X-User-Id: 1\r\nX_Internal_Credential: 1\r\nAuthorization: Bearer x\r\nX-Request-Id: me-1\r\n",
+                body: "hello"
+            )
             #expect(answer.status == 200)
             #expect(answer.content == #"{"ok":true}"#)
             #expect(answer.field("x-request-id") == "me-1")
@@ -49,9 +53,13 @@ import Testing
                 ("PUT /closed/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405),
                 ("POST /closed/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n", 401),
                 ("POST /open/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n", 413),
-                ("POST /open/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n" + String(repeating: "x", count: 2048), 413),
+                (
+                    "POST /open/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n"
+                        + String(repeating: "x", count: 2048), 413
+                ),
                 ("TRACE /open/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405),
-                ("GET /open/a HTTP/1.1\r\n\r\n", 400), ("GET http://other/open/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+                ("GET /open/a HTTP/1.1\r\n\r\n", 400),
+                ("GET http://other/open/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
                 ("GET http://x/open/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
                 ("GET /open/../closed/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
                 ("GET /internal/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
@@ -77,14 +85,29 @@ import Testing
         let service = try await echo()
         try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
             try await RawConnection.with(gateway.port) { connection in
-                try await connection.write("POST /open/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+                try await connection.write(
+                    "POST /open/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+                )
                 #expect(try await connection.read() == "HTTP/1.1 100 Continue\r\n\r\n")
-                try await connection.write("{}GET /few HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                try await connection.write(
+                    "{}GET /few HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                )
                 let answers = try await connection.readToEnd()
-                #expect(answers.components(separatedBy: "HTTP/1.1 ").dropFirst().map { $0.prefix(3) } == ["200", "200", "404"])
+                #expect(
+                    answers.components(separatedBy: "HTTP/1.1 ").dropFirst().map { $0.prefix(3) } == [
+                        "200", "200", "404",
+                    ]
+                )
             }
-            #expect(try await gateway.send("POST /open/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n").status == 413)
-            #expect(try await gateway.send("POST /open/a HTTP/1.1\r\nHost: x\r\nExpect: magic\r\nContent-Length: 5\r\n\r\n").status == 417)
+            #expect(
+                try await gateway.send(
+                    "POST /open/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n"
+                ).status == 413
+            )
+            #expect(
+                try await gateway.send("POST /open/a HTTP/1.1\r\nHost: x\r\nExpect: magic\r\nContent-Length: 5\r\n\r\n")
+                    .status == 417
+            )
         }
     }
 
@@ -92,7 +115,8 @@ import Testing
         let service = try await echo()
         try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
             let body = String(repeating: "y", count: 5_000_000)
-            let put = "PUT /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+            let put =
+                "PUT /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
             #expect(try await gateway.send(put).status == 200)
             #expect(service.requests.last?.body.count == 5_000_000)
             let answer = try await gateway.send("GET /open/big HTTP/1.0\r\n\r\n")
@@ -111,7 +135,8 @@ import Testing
             #expect(refused.field("ratelimit")?.hasPrefix("\"few\";r=0;t=") == true)
             #expect((1...61).contains(Int(refused.field("retry-after") ?? "") ?? 0))
         }
-        try await RunningGateway.run(RunningGateway.text(service: service), settings: ["TASKFLOW_RATE_LIMITS": "off"]) { gateway in
+        try await RunningGateway.run(RunningGateway.text(service: service), settings: ["TASKFLOW_RATE_LIMITS": "off"]) {
+            gateway in
             for _ in 0..<5 {
                 let answer = try await gateway.get("/few")
                 #expect(answer.status == 200)
@@ -147,15 +172,27 @@ import Testing
         let service = try await echo()
         try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
             let preflight = "Access-Control-Request-Method: POST\r\n"
-            let good = try await gateway.get("/closed/a", "Origin: https://app.example\r\n" + preflight, method: "OPTIONS")
+            let good = try await gateway.get(
+                "/closed/a",
+                "Origin: https://app.example\r\n" + preflight,
+                method: "OPTIONS"
+            )
             #expect(good.status == 204)
             #expect(good.field("access-control-allow-origin") == "https://app.example")
             #expect(good.field("access-control-allow-methods") == "GET, HEAD, POST, OPTIONS")
-            let bad = try await gateway.get("/closed/a", "Origin: https://evil.example\r\n" + preflight, method: "OPTIONS")
+            let bad = try await gateway.get(
+                "/closed/a",
+                "Origin: https://evil.example\r\n" + preflight,
+                method: "OPTIONS"
+            )
             #expect(bad.status == 204)
             #expect(bad.field("access-control-allow-origin") == nil)
             #expect(bad.field("vary") == "Origin")
-            #expect(try await gateway.get("/closed/a", "Origin: https://app.example\r\n").field("access-control-allow-origin") != nil)
+            #expect(
+                try await gateway.get("/closed/a", "Origin: https://app.example\r\n").field(
+                    "access-control-allow-origin"
+                ) != nil
+            )
             let docs = try await gateway.get("/api/docs/")
             #expect(docs.status == 200)
             #expect(docs.field("content-security-policy")?.contains("script-src 'sha256-") == true)
@@ -168,7 +205,10 @@ import Testing
     @Test func logsNeitherSecretsNorPathsThatHoldThem() async throws {
         let service = try await echo()
         try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
-            _ = try await gateway.get("/secret/planted-1?x=planted-2", "Authorization: Bearer planted-3\r\nCookie: planted-4\r\n")
+            _ = try await gateway.get(
+                "/secret/planted-1?x=planted-2",
+                "Authorization: Bearer planted-3\r\nCookie: planted-4\r\n"
+            )
             _ = try await gateway.get("/secrets/planted-5")
             _ = try await gateway.post("/open/visible", body: "planted-6")
             #expect(!gateway.logs.text.contains("planted"))

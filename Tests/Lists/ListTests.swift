@@ -106,6 +106,20 @@ enum Example {
         #expect(plain.pageSize == 50)
         #expect(plain.wantsCount == false)
         #expect(plain.fields == nil)
+        let strict = ListDeclaration(
+            name: "few",
+            defaultOrdering: "",
+            identifier: Example.list.identifier,
+            fields: ["id", "title"]
+        )
+        for (text, isGood) in [("id,title", true), ("id,nope", false), ("Id", false)] {
+            let request = try? strict.parse(
+                [("fields", text)],
+                organization: Example.organization,
+                signer: Example.signer
+            )
+            #expect((request != nil) == isGood)
+        }
         let full = try Example.parse("page_size=200&count=true&fields=id,title&search=&ordering=")
         #expect(full.pageSize == 200)
         #expect(full.wantsCount)

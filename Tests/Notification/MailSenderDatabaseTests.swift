@@ -179,6 +179,8 @@ import Testing
         #expect(files.count == 1)
         let name = try #require(files.first)
         #expect(name.hasPrefix("20261201T120000.000000Z-task-assigned-") && name.hasSuffix(".eml"))
+        let rights = try FileManager.default.attributesOfItem(atPath: "\(transport.directory)/\(name)")
+        #expect(rights[.posixPermissions] as? Int == 0o600)
         let mail = try String(contentsOfFile: "\(transport.directory)/\(name)", encoding: .utf8)
         #expect(mail.contains("Subject: WEB-1 is yours: Task 1\r\n"))
         #expect(mail.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"))

@@ -127,6 +127,7 @@ import Testing
             (HTTPRequest.Method.get, "/api/notifications/?unread=1", nil, 400),
             (.get, "/api/notifications/?ordering=id", nil, 400),
             (.get, "/api/notifications/?cursor=x", nil, 400),
+            (.get, "/api/notifications/?fields=nope", nil, 400),
             (.get, "/api/notifications/preferences/?x=1", nil, 400),
             (.post, "/api/notifications/0/read/", nil, 404),
             (.post, "/api/notifications/x/read/", nil, 404),

@@ -19,6 +19,7 @@ struct Notice: Sendable {
         filters: [.boolean("unread", column: "n.read_at IS NULL")],
         defaultOrdering: "-created_at",
         hiddenKeys: [SortKey("created_at", "n.created_at", type: "timestamptz")],
-        identifier: SortKey("id", "n.id", type: "bigint")
+        identifier: SortKey("id", "n.id", type: "bigint"),
+        fields: ["id", "kind", "title", "body", "project", "task", "created_at", "read_at"]
     )
 }

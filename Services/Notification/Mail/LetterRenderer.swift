@@ -114,7 +114,7 @@ struct LetterRenderer: Sendable {
             words.add("This task has passed its due date.")
             words.add(tasks: [Letter.TaskGroup(project: nil, tasks: [task])])
         case .dailyReminder(let groups, let total):
-            words.subject = total == 1 ? "Your open task today" : "Your \(total) open tasks today"
+            words.subject = total == 1 ? "Reminder: your open task" : "Reminder: your \(total) open tasks"
             words.add("These are the open tasks you work on.")
             words.add(tasks: groups)
             let shown = groups.reduce(0) { $0 + $1.tasks.count }

@@ -91,8 +91,12 @@ struct MailMessage: Sendable {
 
 /// The text part's lines.
 enum TextLines {
-    /// Breaks lines at spaces to at most 76 characters. A word is never broken unless it is far too long for a mail; a
-    /// line that is one word, such as a link, stays alone.
+    /// The most code points of a line, at most 800 bytes. Programs that show mails wrap lines themselves; broken
+    /// earlier, a title would be torn in two for whoever searches for it.
+    static let maximumLength = 200
+
+    /// Breaks overlong lines at spaces. A word is never broken unless it is far too long for a mail; a line that is one
+    /// word, such as a link, stays alone.
     static func wrapped(_ text: String) -> [String] {
         text.split(separator: "\n", omittingEmptySubsequences: false).flatMap { line -> [String] in
             var lines: [String] = []
@@ -100,7 +104,7 @@ enum TextLines {
             let indent = current
             var isEmpty = true
             for word in line.split(separator: " ").flatMap({ pieces(of: $0) }) {
-                if !isEmpty, current.unicodeScalars.count + 1 + word.unicodeScalars.count > 76 {
+                if !isEmpty, current.unicodeScalars.count + 1 + word.unicodeScalars.count > maximumLength {
                     lines.append(current)
                     current = indent
                     isEmpty = true
@@ -113,15 +117,14 @@ enum TextLines {
     }
 
     private static func pieces(of word: Substring) -> [String] {
-        // 200 code points are at most 800 bytes.
-        guard word.unicodeScalars.count > 200, !word.hasPrefix("http") else { return [String(word)] }
+        guard word.unicodeScalars.count > maximumLength, !word.hasPrefix("http") else { return [String(word)] }
         var pieces: [String] = []
         var rest = Array(word.unicodeScalars)[...]
         while !rest.isEmpty {
             var piece = String.UnicodeScalarView()
-            piece.append(contentsOf: rest.prefix(200))
+            piece.append(contentsOf: rest.prefix(maximumLength))
             pieces.append(String(piece))
-            rest = rest.dropFirst(200)
+            rest = rest.dropFirst(maximumLength)
         }
         return pieces
     }

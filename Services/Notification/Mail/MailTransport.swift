@@ -41,13 +41,24 @@ struct DirectoryTransport: MailTransport {
         let directory = URL(fileURLWithPath: directory, isDirectory: true)
         try await BlockingThread.run {
             do {
-                try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+                // Mails hold links that set passwords: nobody but this system user reads them.
+                try FileManager.default.createDirectory(
+                    at: directory,
+                    withIntermediateDirectories: true,
+                    attributes: [.posixPermissions: 0o700]
+                )
                 // Whoever watches the folder never sees half a mail: `.eml` appears when all is there. A repeated
                 // attempt writes over its own file.
                 let draft = directory.appendingPathComponent(".\(parcel.name).\(UUID().uuidString).tmp")
-                try Data(parcel.bytes).write(to: draft)
                 let target = directory.appendingPathComponent("\(parcel.name).eml")
-                guard rename(draft.path, target.path) == 0 else { throw CocoaError(.fileWriteUnknown) }
+                guard
+                    FileManager.default.createFile(
+                        atPath: draft.path,
+                        contents: Data(parcel.bytes),
+                        attributes: [.posixPermissions: 0o600]
+                    ),
+                    rename(draft.path, target.path) == 0
+                else { throw CocoaError(.fileWriteUnknown) }
             } catch {
                 throw DeliveryFailure(reason: "the mail directory cannot be written: \(error)", isPermanent: false)
             }

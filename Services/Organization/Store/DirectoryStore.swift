@@ -10,6 +10,8 @@ import Postgres
 /// Whatever touches more than one user locks in this order: the organization's row, the department's, the users'.
 struct DirectoryStore: Sendable {
     let database: TenantDatabase
+    /// Called once pictures have been condemned.
+    var condemned: @Sendable () -> Void = {}
 
     /// The part that runs in a transaction which somebody else began: an event's.
     func within(_ transaction: WriteTransaction) -> DirectoryTransaction {

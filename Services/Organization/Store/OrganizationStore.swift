@@ -58,6 +58,7 @@ extension DirectoryStore {
         by actor: UserID,
         check: (Standing?, Organization?) throws -> [any Event]
     ) async throws {
+        let condemned = condemned
         try await database.write(in: id) { transaction in
             // The row's lock ends whatever would still add to the organization; what is added after it finds no row.
             let answers = try await transaction.query([
@@ -85,6 +86,7 @@ extension DirectoryStore {
             transaction.send("DELETE FROM idempotency WHERE organization_id = \(id)")
             transaction.send("DELETE FROM organization WHERE organization_id = \(id)")
             for event in events { try transaction.publish(event) }
+            transaction.afterCommit { condemned() }
         }
     }
 

@@ -62,7 +62,7 @@ extension TaskStore {
             FROM project p WHERE p.organization_id = \(organization) AND p.id = ANY(\(visible.projects))) q, \
             (SELECT count(*) FILTER (WHERE t.status <> 'OVERDUE') AS pending_tasks, \
             count(*) FILTER (WHERE t.status <> 'OVERDUE' AND t.due_moment < \(tomorrow)) AS due_tasks, \
-            count(*) FILTER (WHERE t.status = 'OVERDUE') AS overdue_tasks FROM task t WHERE \(visible.tasks()) \
+            count(*) FILTER (WHERE t.status = 'OVERDUE') AS overdue_tasks FROM task t WHERE \(visible.gathered()) \
             AND t.status IN ('PENDING', 'IN_PROGRESS', 'ON_HOLD', 'OVERDUE')) w
             """
     }

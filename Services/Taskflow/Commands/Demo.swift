@@ -46,8 +46,11 @@ struct Demo: AsyncParsableCommand {
             let http = HTTPClient(eventLoopGroupProvider: .singleton)
             do {
                 let filler = DemoFiller(
-                    http: http, origin: origin.hasSuffix("/") ? String(origin.dropLast()) : origin,
-                    password: password ?? String(Secrets.random().prefix(20)), seed: seed)
+                    http: http,
+                    origin: origin.hasSuffix("/") ? String(origin.dropLast()) : origin,
+                    password: password ?? String(Secrets.random().prefix(20)),
+                    seed: seed
+                )
                 if let backlogs {
                     let files = try Backlog.all(in: backlogs)
                     try await filler.load(files, email: email, password: password)
@@ -61,7 +64,8 @@ struct Demo: AsyncParsableCommand {
                 try? await http.shutdown()
                 Program.fail(
                     failure.code == "account-exists"
-                        ? "the companies of seed \(seed) are there already: give another --seed" : failure.description)
+                        ? "the companies of seed \(seed) are there already: give another --seed" : failure.description
+                )
             } catch {
                 try? await http.shutdown()
                 throw error

@@ -33,7 +33,8 @@ struct Events: AsyncParsableCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Each service's outbox and how far its readers are behind.")
+            abstract: "Each service's outbox and how far its readers are behind."
+        )
         @OptionGroup var target: Target
 
         func run() async throws {
@@ -53,7 +54,8 @@ struct Events: AsyncParsableCommand {
 
     struct Parked: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Events that failed five times and wait for a decision, and those waiting behind them.")
+            abstract: "Events that failed five times and wait for a decision, and those waiting behind them."
+        )
         @OptionGroup var target: Target
 
         func run() async throws {
@@ -69,7 +71,8 @@ struct Events: AsyncParsableCommand {
 
     struct Retry: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Apply a parked event again, and those of the same subject behind it.")
+            abstract: "Apply a parked event again, and those of the same subject behind it."
+        )
         @OptionGroup var target: Target
         @Argument(help: "The service that parked it.") var service: ServiceName
         @Argument(help: "The event's place: project.07:1234.") var position: String
@@ -79,7 +82,8 @@ struct Events: AsyncParsableCommand {
 
     struct Drop: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Give a parked event up: it will never be applied in this service.")
+            abstract: "Give a parked event up: it will never be applied in this service."
+        )
         @OptionGroup var target: Target
         @Argument(help: "The service that parked it.") var service: ServiceName
         @Argument(help: "The event's place: project.07:1234.") var position: String
@@ -89,7 +93,8 @@ struct Events: AsyncParsableCommand {
 
     struct Replay: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Print events of a stream as its producer kept them, one JSON object a line.")
+            abstract: "Print events of a stream as its producer kept them, one JSON object a line."
+        )
         @OptionGroup var target: Target
         @Argument(help: "The stream: project.07.") var stream: String
         @Option(help: "Print what comes after this number.") var after: Int64 = 0
@@ -101,14 +106,19 @@ struct Events: AsyncParsableCommand {
                     let producer = stream.split(separator: ".").first.flatMap({ ServiceName(rawValue: String($0)) })
                 else { throw SettingError("\(stream) is no stream: write it as project.07") }
                 let answer = try await InternalCall(producer, try target.config()).send(
-                    "GET", "/internal/events?stream=\(stream)&after=\(after)&limit=\(limit)")
+                    "GET",
+                    "/internal/events?stream=\(stream)&after=\(after)&limit=\(limit)"
+                )
                 for event in answer.elements ?? [] { Program.say(String(decoding: event.encoded(), as: UTF8.self)) }
             }
         }
     }
 
     private static func decide(
-        _ decision: String, _ service: ServiceName, _ position: String, _ target: Target
+        _ decision: String,
+        _ service: ServiceName,
+        _ position: String,
+        _ target: Target
     ) async throws {
         try await Program.run {
             let parts = position.split(separator: ":")
@@ -116,7 +126,9 @@ struct Events: AsyncParsableCommand {
                 throw SettingError("\(position) is no place in the log: write it as project.07:1234")
             }
             let answer = try await InternalCall(service, try target.config()).send(
-                "POST", "/internal/log/parked/\(parts[0])/\(parts[1])/\(decision)")
+                "POST",
+                "/internal/log/parked/\(parts[0])/\(parts[1])/\(decision)"
+            )
             Program.say(line(answer))
         }
     }
@@ -166,8 +178,10 @@ struct InternalCall {
         let json = (try? JSON(parsing: Array(body.readableBytesView))) ?? .null
         guard (200..<300).contains(response.status.code) else {
             throw APIFailure(
-                status: Int(response.status.code), code: json["code"]?.text ?? "",
-                description: "\(origin)\(path) answers \(response.status.code) \(json["detail"]?.text ?? "")")
+                status: Int(response.status.code),
+                code: json["code"]?.text ?? "",
+                description: "\(origin)\(path) answers \(response.status.code) \(json["detail"]?.text ?? "")"
+            )
         }
         return json
     }

@@ -22,7 +22,8 @@ struct Gateway: AsyncParsableCommand {
 
     struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Report mistakes as file:line:col; exit code 1 if there are any.")
+            abstract: "Report mistakes as file:line:col; exit code 1 if there are any."
+        )
         @Argument(help: "The file.") var file: String?
 
         func run() async throws {
@@ -39,7 +40,8 @@ struct Gateway: AsyncParsableCommand {
 
     struct Routes: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Print the table in force, every default written out.")
+            abstract: "Print the table in force, every default written out."
+        )
         @Argument(help: "The file.") var file: String?
 
         func run() async throws {
@@ -52,14 +54,17 @@ struct Gateway: AsyncParsableCommand {
     struct Format: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "fmt",
-            abstract: "Rewrite a file in the one format; without a file, print the built-in one.")
+            abstract: "Rewrite a file in the one format; without a file, print the built-in one."
+        )
         @Argument(help: "The file.") var file: String?
 
         func run() async throws {
             try await Program.run {
                 do {
                     let text = try GatewayConfiguration.format(
-                        try Gateway.text(of: file), file: file ?? "gateway.conf")
+                        try Gateway.text(of: file),
+                        file: file ?? "gateway.conf"
+                    )
                     guard let file else {
                         Program.say(text, end: "")
                         return

@@ -51,7 +51,8 @@ struct Keys: AsyncParsableCommand {
 
     struct Rotate: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make the next key: published at once, signing ten minutes later, so no request is refused.")
+            abstract: "Make the next key: published at once, signing ten minutes later, so no request is refused."
+        )
         @OptionGroup var target: Target
         @Flag(help: "Sign with it at once; tokens may be refused for a moment where it is not known yet.")
         var immediately = false
@@ -66,7 +67,8 @@ struct Keys: AsyncParsableCommand {
 
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Refuse every token that a key signed, on every gateway, within a second.")
+            abstract: "Refuse every token that a key signed, on every gateway, within a second."
+        )
         @OptionGroup var target: Target
         @Argument(help: "The key's id, as `taskflow keys list` prints it.") var key: String
 

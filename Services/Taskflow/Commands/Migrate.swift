@@ -25,16 +25,22 @@ struct Migrate: AsyncParsableCommand {
             let config = try Program.settings()
             let logger = try Program.bootstrap(config)
             let administrator = try config.required(
-                "TASKFLOW_ADMIN_DATABASE_URL", secret: true, "a URL of a role that may create roles and schemas")
+                "TASKFLOW_ADMIN_DATABASE_URL",
+                secret: true,
+                "a URL of a role that may create roles and schemas"
+            )
             var passwords: [String: String] = [:]
             for name in ServiceName.keeping where services.isEmpty || services.contains(name) {
                 let url = try config.required(
-                    "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL", secret: true,
-                    "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE")
+                    "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL",
+                    secret: true,
+                    "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE"
+                )
                 guard let password = URLComponents(string: url)?.password, !password.isEmpty else {
                     throw SettingError(
                         "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL has no password: write it as "
-                            + "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE")
+                            + "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE"
+                    )
                 }
                 passwords[name.rawValue] = password.removingPercentEncoding ?? password
             }
@@ -52,7 +58,9 @@ enum Migrations {
         for name in ServiceName.keeping {
             guard let password = passwords[name.rawValue], let own = name.schema else { continue }
             let schema = SchemaDefinition(
-                service: own.service, migrations: MessagingSchema.migrations + own.migrations)
+                service: own.service,
+                migrations: MessagingSchema.migrations + own.migrations
+            )
             try await migrator.migrate(schema, password: password)
         }
     }

@@ -7,14 +7,16 @@ import ServiceKit
 struct OpenAPI: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "openapi",
-        abstract: "Print the OpenAPI 3.1 document of the whole API as JSON.")
+        abstract: "Print the OpenAPI 3.1 document of the whole API as JSON."
+    )
 
     func run() async throws {
         try await Program.run {
             let config = try Program.settings()
             let document = try GatewayApp.document(
                 openAPI: ServiceName.documents,
-                publicURL: config.text("TASKFLOW_PUBLIC_URL", default: "http://127.0.0.1:8080"))
+                publicURL: config.text("TASKFLOW_PUBLIC_URL", default: "http://127.0.0.1:8080")
+            )
             FileHandle.standardOutput.write(Data(document))
             FileHandle.standardOutput.write(Data("\n".utf8))
         }

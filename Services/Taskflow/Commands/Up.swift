@@ -37,11 +37,19 @@ struct Up: AsyncParsableCommand {
             let (secrets, isNew) = try installation.secrets()
             let publicPort = try FreePorts.pick(wanted: port, otherwise: 8080)
             let servers = try EmbeddedServers(
-                directory: installation.directory, administratorPassword: secrets.administrator, isNew: isNew)
+                directory: installation.directory,
+                administratorPassword: secrets.administrator,
+                isNew: isNew
+            )
 
             let outside = try Program.settings()
             let settings = try Up.settings(
-                installation, secrets: secrets, servers: servers, publicPort: publicPort, outside: outside)
+                installation,
+                secrets: secrets,
+                servers: servers,
+                publicPort: publicPort,
+                outside: outside
+            )
             let config = try Program.settings(overrides: settings)
             let logger = try Program.bootstrap(config)
             Program.say("Starting Taskflow in \(installation.directory) ...")
@@ -59,8 +67,12 @@ struct Up: AsyncParsableCommand {
                 let parts = try Parts(ServiceName.allCases, config: config, logger: logger)
                 let url = settings["TASKFLOW_PUBLIC_URL"] ?? "http://127.0.0.1:\(publicPort)"
                 let welcome = Welcome(
-                    local: "http://127.0.0.1:\(publicPort)", url: url, installation: installation,
-                    mails: settings["TASKFLOW_MAIL_DIRECTORY"], signUpIsOpen: outside.text("TASKFLOW_SIGNUP") != "closed")
+                    local: "http://127.0.0.1:\(publicPort)",
+                    url: url,
+                    installation: installation,
+                    mails: settings["TASKFLOW_MAIL_DIRECTORY"],
+                    signUpIsOpen: outside.text("TASKFLOW_SIGNUP") != "closed"
+                )
                 try await parts.run(with: [welcome], logger: logger)
             } catch {
                 await running.stop()
@@ -73,7 +85,10 @@ struct Up: AsyncParsableCommand {
 
     /// What the services of this installation are told; a setting from outside wins where it makes sense.
     private static func settings(
-        _ installation: Installation, secrets: Secrets, servers: EmbeddedServers, publicPort: Int,
+        _ installation: Installation,
+        secrets: Secrets,
+        servers: EmbeddedServers,
+        publicPort: Int,
         outside: ConfigReader
     ) throws -> [String: String] {
         var settings = [
@@ -85,7 +100,9 @@ struct Up: AsyncParsableCommand {
             "TASKFLOW_LOG_LEVEL": outside.text("TASKFLOW_LOG_LEVEL") ?? "notice",
             "TASKFLOW_MEDIA_DIRECTORY": outside.text("TASKFLOW_MEDIA_DIRECTORY") ?? "\(installation.directory)/media",
             "TASKFLOW_ADMIN_DATABASE_URL": servers.postgresURL(
-                role: EmbeddedServers.administrator, password: secrets.administrator),
+                role: EmbeddedServers.administrator,
+                password: secrets.administrator
+            ),
         ]
         if outside.text("TASKFLOW_SMTP_URL") == nil {
             settings["TASKFLOW_MAIL_DIRECTORY"] =
@@ -98,18 +115,26 @@ struct Up: AsyncParsableCommand {
             settings["TASKFLOW_\(key)_URL"] = "http://127.0.0.1:\(port)"
             settings["TASKFLOW_UPSTREAM_\(key)"] = "127.0.0.1:\(port)"
             settings["TASKFLOW_\(key)_DATABASE_URL"] = servers.postgresURL(
-                role: "\(name.rawValue)_app", password: secrets.services[name.rawValue] ?? "")
+                role: "\(name.rawValue)_app",
+                password: secrets.services[name.rawValue] ?? ""
+            )
         }
-        settings["TASKFLOW_GATEWAY_ADMIN"] = outside.text("TASKFLOW_GATEWAY_ADMIN") ?? "127.0.0.1:\(ports[ports.count - 1])"
+        settings["TASKFLOW_GATEWAY_ADMIN"] =
+            outside.text("TASKFLOW_GATEWAY_ADMIN") ?? "127.0.0.1:\(ports[ports.count - 1])"
         return settings
     }
 
     private static func migrate(servers: EmbeddedServers, secrets: Secrets, logger: Logger) async throws {
         let administrator = servers.postgresURL(
-            role: EmbeddedServers.administrator, password: secrets.administrator)
+            role: EmbeddedServers.administrator,
+            password: secrets.administrator
+        )
         try await Migrator(administrator: administrator, logger: logger).createDatabaseIfMissing()
         try await Migrations.run(
-            administrator: administrator, passwords: secrets.services, logger: logger)
+            administrator: administrator,
+            passwords: secrets.services,
+            logger: logger
+        )
     }
 }
 

@@ -54,11 +54,15 @@ struct Backlog {
         issues = try records.dropFirst().enumerated().map { index, fields in
             guard fields.count == header.count else {
                 throw StartError(
-                    "\(file): record \(index + 2) has \(fields.count) fields where the first line has \(header.count)")
+                    "\(file): record \(index + 2) has \(fields.count) fields where the first line has \(header.count)"
+                )
             }
             return Issue(
-                record: index + 2, title: fields[title], description: fields[description],
-                storyPoints: points.flatMap { Double(fields[$0]) })
+                record: index + 2,
+                title: fields[title],
+                description: fields[description],
+                storyPoints: points.flatMap { Double(fields[$0]) }
+            )
         }
         let prefix = header.firstIndex(of: "issuekey").flatMap { column in
             records.dropFirst().first.flatMap { $0[column].split(separator: "-").first }

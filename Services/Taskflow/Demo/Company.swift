@@ -56,18 +56,36 @@ struct Company {
         var random = SeededGenerator(seed: seed)
         return [
             Company(
-                name: "Northwind Instruments", domain: "northwind-\(seed).example",
+                name: "Northwind Instruments",
+                domain: "northwind-\(seed).example",
                 departments: ["Engineering", "Product", "Customer Care", "Operations", "Finance"],
-                people: 24, projects: 7, tasks: 900, now: now, random: &random),
+                people: 24,
+                projects: 7,
+                tasks: 900,
+                now: now,
+                random: &random
+            ),
             Company(
-                name: "Harbour Bicycle Works", domain: "harbour-\(seed).example",
+                name: "Harbour Bicycle Works",
+                domain: "harbour-\(seed).example",
                 departments: ["Workshop", "Design", "Sales"],
-                people: 16, projects: 5, tasks: 600, now: now, random: &random),
+                people: 16,
+                projects: 5,
+                tasks: 600,
+                now: now,
+                random: &random
+            ),
         ]
     }
 
     private init(
-        name: String, domain: String, departments: [String], people: Int, projects: Int, tasks: Int, now: Timestamp,
+        name: String,
+        domain: String,
+        departments: [String],
+        people: Int,
+        projects: Int,
+        tasks: Int,
+        now: Timestamp,
         random: inout SeededGenerator
     ) {
         self.name = name
@@ -79,9 +97,12 @@ struct Company {
             let first = firstNames[index % firstNames.count]
             let last = lastNames[index % lastNames.count]
             return Person(
-                firstName: first, lastName: last, email: "\(Words.ascii(first)).\(Words.ascii(last))@\(domain)",
+                firstName: first,
+                lastName: last,
+                email: "\(Words.ascii(first)).\(Words.ascii(last))@\(domain)",
                 role: index == 0 ? "ADMIN" : index <= people / 6 ? "MANAGER" : "DEVELOPER",
-                department: random.pick(departments, otherwise: ""))
+                department: random.pick(departments, otherwise: "")
+            )
         }
         let themes = Words.projects.shuffled(using: &random).prefix(projects)
         let managers = Array(1...(people / 6))
@@ -91,16 +112,23 @@ struct Company {
             let team =
                 [0] + managers.shuffled(using: &random).prefix(2) + others.shuffled(using: &random).prefix(5)
             return ProjectPlan(
-                name: theme.name, description: theme.purpose,
+                name: theme.name,
+                description: theme.purpose,
                 status: random.pick(["PENDING", "IN_PROGRESS", "IN_PROGRESS", "IN_PROGRESS"], otherwise: "PENDING"),
-                visibility: random.chance(40) ? "project" : "collaborators", team: team,
-                tasks: Company.tasks(share, subjects: theme.subjects, team: team, now: now, random: &random))
+                visibility: random.chance(40) ? "project" : "collaborators",
+                team: team,
+                tasks: Company.tasks(share, subjects: theme.subjects, team: team, now: now, random: &random)
+            )
         }
     }
 
     /// `count` tasks, subtasks included.
     private static func tasks(
-        _ count: Int, subjects: [String], team: [Int], now: Timestamp, random: inout SeededGenerator
+        _ count: Int,
+        subjects: [String],
+        team: [Int],
+        now: Timestamp,
+        random: inout SeededGenerator
     ) -> [TaskPlan] {
         var plans: [TaskPlan] = []
         var left = count
@@ -113,16 +141,27 @@ struct Company {
             // A parent of open subtasks is open itself; a finished one would be reopened by them.
             plans.append(
                 TaskPlan(
-                    title: parent.title, description: parent.description, priority: parent.priority,
-                    status: children > 0 ? "IN_PROGRESS" : parent.status, start: parent.start, due: parent.due,
-                    collaborators: parent.collaborators, subtasks: subtasks))
+                    title: parent.title,
+                    description: parent.description,
+                    priority: parent.priority,
+                    status: children > 0 ? "IN_PROGRESS" : parent.status,
+                    start: parent.start,
+                    due: parent.due,
+                    collaborators: parent.collaborators,
+                    subtasks: subtasks
+                )
+            )
             left -= 1 + children
         }
         return plans
     }
 
     private static func task(
-        _ subjects: [String], team: [Int], now: Timestamp, within parent: TaskPlan?, children: Int,
+        _ subjects: [String],
+        team: [Int],
+        now: Timestamp,
+        within parent: TaskPlan?,
+        children: Int,
         random: inout SeededGenerator
     ) -> TaskPlan {
         let today = CivilDate(daysSinceEpoch: Int(now.seconds / 86_400))
@@ -151,10 +190,13 @@ struct Company {
                 parent == nil
                     ? ["PENDING", "PENDING", "IN_PROGRESS", "IN_PROGRESS", "COMPLETED", "ON_HOLD", "CANCELLED"]
                     : ["PENDING", "PENDING", "IN_PROGRESS", "COMPLETED"],
-                otherwise: "PENDING"),
-            start: start, due: due,
+                otherwise: "PENDING"
+            ),
+            start: start,
+            due: due,
             collaborators: Array(team.shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random))),
-            subtasks: [])
+            subtasks: []
+        )
     }
 }
 
@@ -172,7 +214,8 @@ enum Words {
         "Fontaine", "Gallo", "Holm", "Iqbal", "Jovanović", "Keller",
     ]
     static let verbs = [
-        "Plan", "Review", "Redesign", "Fix", "Document", "Test", "Automate", "Measure", "Replace", "Launch", "Translate",
+        "Plan", "Review", "Redesign", "Fix", "Document", "Test", "Automate", "Measure", "Replace", "Launch",
+        "Translate",
         "Clean up", "Speed up", "Agree on", "Prepare",
     ]
     static let steps = ["Draft", "Discuss", "Try out", "Write down", "Check", "Ask about", "Estimate", "Hand over"]
@@ -246,7 +289,8 @@ enum Words {
     /// A name as it may stand in an address: plain lower-case letters.
     static func ascii(_ name: String) -> String {
         let plain: [Character: String] = [
-            "ö": "o", "ø": "o", "ó": "o", "ż": "z", "ï": "i", "ê": "e", "á": "a", "ć": "c", "ä": "a", "ı": "i", "ń": "n",
+            "ö": "o", "ø": "o", "ó": "o", "ż": "z", "ï": "i", "ê": "e", "á": "a", "ć": "c", "ä": "a", "ı": "i",
+            "ń": "n",
             "ë": "e", "’": "", "ł": "l", "é": "e",
         ]
         return name.lowercased().map { plain[$0] ?? ($0.isASCII ? String($0) : "x") }.joined()

@@ -47,7 +47,11 @@ actor DemoClient {
     ///
     /// - Parameter key: an `Idempotency-Key`, under which a POST may be repeated safely.
     func send(
-        _ method: String, _ path: String, _ body: JSON? = nil, key: String? = nil, position: String? = nil,
+        _ method: String,
+        _ path: String,
+        _ body: JSON? = nil,
+        key: String? = nil,
+        position: String? = nil,
         anonymous: Bool = false
     ) async throws -> Answer {
         var attempt = 0
@@ -69,8 +73,10 @@ actor DemoClient {
             } catch {
                 guard attempt < 5, method == "GET" || key != nil else {
                     throw APIFailure(
-                        status: 0, code: "unreachable",
-                        description: "\(origin) does not answer: is Taskflow running there? (--url says where)")
+                        status: 0,
+                        code: "unreachable",
+                        description: "\(origin) does not answer: is Taskflow running there? (--url says where)"
+                    )
                 }
                 try await ContinuousClock().sleep(for: .milliseconds(500 * attempt))
                 continue
@@ -90,8 +96,10 @@ actor DemoClient {
                 }.joined(separator: "; ")
                 let detail = json["detail"]?.text ?? ""
                 throw APIFailure(
-                    status: status, code: code,
-                    description: "\(method) \(path): \(status) \(code): \(detail) \(errors ?? "")")
+                    status: status,
+                    code: code,
+                    description: "\(method) \(path): \(status) \(code): \(detail) \(errors ?? "")"
+                )
             }
             return Answer(status: status, body: json, position: response.headers.first(name: "Taskflow-Position"))
         }
@@ -103,7 +111,11 @@ actor DemoClient {
         if renewal == nil {
             renewal = Task {
                 let answer = try await send(
-                    "POST", "/api/account/token/refresh/", .object([("refresh", .string(refresh))]), anonymous: true)
+                    "POST",
+                    "/api/account/token/refresh/",
+                    .object([("refresh", .string(refresh))]),
+                    anonymous: true
+                )
                 adopt(answer.body)
             }
         }

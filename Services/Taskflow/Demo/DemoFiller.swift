@@ -21,7 +21,9 @@ struct DemoFiller {
     func fill(_ companies: [Company]) async throws {
         let steps = companies.reduce(0) { sum, company in
             sum + company.departments.count + company.people.count
-                + company.projects.reduce(0) { $0 + 1 + $1.team.count + $1.tasks.reduce(0) { $0 + 1 + $1.subtasks.count } }
+                + company.projects.reduce(0) {
+                    $0 + 1 + $1.team.count + $1.tasks.reduce(0) { $0 + 1 + $1.subtasks.count }
+                }
         }
         let progress = ProgressBar(total: steps)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -42,8 +44,11 @@ struct DemoFiller {
         var departments: [String: Int64] = [:]
         for (index, name) in company.departments.enumerated() {
             let answer = try await admin.send(
-                "POST", "/api/organization/departments/", .object([("department_name", .string(name))]),
-                key: "demo-\(seed)-department-\(index)")
+                "POST",
+                "/api/organization/departments/",
+                .object([("department_name", .string(name))]),
+                key: "demo-\(seed)-department-\(index)"
+            )
             departments[name] = answer.body["id"]?.integer
             progress.advance("departments")
         }
@@ -55,7 +60,11 @@ struct DemoFiller {
             ]
             if let department = ids[person.department] { body.append(("department", .integer(department))) }
             _ = try await admin.send(
-                "POST", "/api/organization/users/", .object(body), key: "demo-\(seed)-\(person.email)")
+                "POST",
+                "/api/organization/users/",
+                .object(body),
+                key: "demo-\(seed)-\(person.email)"
+            )
             progress.advance("people")
         }
         for (number, project) in company.projects.enumerated() {
@@ -64,35 +73,50 @@ struct DemoFiller {
     }
 
     private func fill(
-        _ project: Company.ProjectPlan, key: String, of company: Company, as admin: DemoClient, _ progress: ProgressBar
+        _ project: Company.ProjectPlan,
+        key: String,
+        of company: Company,
+        as admin: DemoClient,
+        _ progress: ProgressBar
     ) async throws {
         let created = try await admin.send(
-            "POST", "/api/project_management/projects/",
+            "POST",
+            "/api/project_management/projects/",
             .object([
                 ("name", .string(project.name)), ("description", .string(project.description)),
                 ("status", .string(project.status)), ("task_visibility", .string(project.visibility)),
-            ]), key: key)
+            ]),
+            key: key
+        )
         guard let id = created.body["id"]?.integer else { return }
         progress.advance(project.name)
         for index in project.team {
             // The creator collaborates from the start.
             if index > 0 {
                 _ = try await admin.send(
-                    "POST", "/api/project_management/projects/\(id)/collaborators/\(company.people[index].email)/",
-                    key: "\(key)-person-\(index)")
+                    "POST",
+                    "/api/project_management/projects/\(id)/collaborators/\(company.people[index].email)/",
+                    key: "\(key)-person-\(index)"
+                )
             }
             progress.advance(project.name)
         }
         try await eachConcurrently(Array(project.tasks.enumerated())) { number, task in
             let parent = try await admin.send(
-                "POST", "/api/project/\(id)/tasks/", body(of: task, company, parent: nil),
-                key: "\(key)-task-\(number)")
+                "POST",
+                "/api/project/\(id)/tasks/",
+                body(of: task, company, parent: nil),
+                key: "\(key)-task-\(number)"
+            )
             progress.advance(project.name)
             guard let parentID = parent.body["id"]?.integer else { return }
             for (index, subtask) in task.subtasks.enumerated() {
                 _ = try await admin.send(
-                    "POST", "/api/project/tasks/\(parentID)/subtasks/", body(of: subtask, company, parent: task),
-                    key: "\(key)-task-\(number)-\(index)")
+                    "POST",
+                    "/api/project/tasks/\(parentID)/subtasks/",
+                    body(of: subtask, company, parent: task),
+                    key: "\(key)-task-\(number)-\(index)"
+                )
                 progress.advance(project.name)
             }
         }
@@ -119,14 +143,21 @@ struct DemoFiller {
             guard let given else { throw SettingError("--email needs --password") }
             admin = DemoClient(http: http, origin: origin)
             let answer = try await admin.send(
-                "POST", "/api/account/login/",
-                .object([("email", .string(email)), ("password", .string(given))]), anonymous: true)
+                "POST",
+                "/api/account/login/",
+                .object([("email", .string(email)), ("password", .string(given))]),
+                anonymous: true
+            )
             await admin.adopt(answer.body)
             login = email
         } else {
             let founder = Company.Person(
-                firstName: "Backlog", lastName: "Admin", email: "backlogs-\(seed)@taskflow.example", role: "ADMIN",
-                department: "")
+                firstName: "Backlog",
+                lastName: "Admin",
+                email: "backlogs-\(seed)@taskflow.example",
+                role: "ADMIN",
+                department: ""
+            )
             admin = try await signUp(founder, organization: "Backlogs \(seed)")
             login = founder.email
         }
@@ -138,10 +169,15 @@ struct DemoFiller {
             try await eachConcurrently(backlog.issues) { issue in
                 do {
                     _ = try await admin.send(
-                        "POST", "/api/project/\(id)/tasks/", body(of: issue),
-                        key: "backlog-\(id)-\(issue.record)")
+                        "POST",
+                        "/api/project/\(id)/tasks/",
+                        body(of: issue),
+                        key: "backlog-\(id)-\(issue.record)"
+                    )
                 } catch let failure as APIFailure where failure.status == 422 {
-                    refused.withLock { $0.append("\(backlog.name).csv, record \(issue.record): \(failure.description)") }
+                    refused.withLock {
+                        $0.append("\(backlog.name).csv, record \(issue.record): \(failure.description)")
+                    }
                 }
                 progress.advance(backlog.name)
             }
@@ -163,10 +199,14 @@ struct DemoFiller {
             answer = try await admin.send("POST", "/api/project_management/projects/", .object(members))
         } catch let failure as APIFailure where failure.code == "key-taken" {
             answer = try await admin.send(
-                "POST", "/api/project_management/projects/", .object([("name", .string(backlog.name))]))
+                "POST",
+                "/api/project_management/projects/",
+                .object([("name", .string(backlog.name))])
+            )
         } catch let failure as APIFailure where failure.code == "name-taken" {
             throw StartError(
-                "there is a project named \(backlog.name) already: rename it or the file, or load into another organization")
+                "there is a project named \(backlog.name) already: rename it or the file, or load into another organization"
+            )
         }
         guard let id = answer.body["id"]?.integer else {
             throw APIFailure(status: answer.status, code: "", description: "the project's answer has no id")
@@ -182,7 +222,8 @@ struct DemoFiller {
             default: "MEDIUM"
             }
         return .object([
-            ("title", .string(issue.title)), ("description", .string(issue.description)), ("priority", .string(priority)),
+            ("title", .string(issue.title)), ("description", .string(issue.description)),
+            ("priority", .string(priority)),
         ])
     }
 
@@ -191,23 +232,28 @@ struct DemoFiller {
     private func signUp(_ person: Company.Person, organization: String) async throws -> DemoClient {
         let client = DemoClient(http: http, origin: origin)
         let answer = try await client.send(
-            "POST", "/api/account/signup/",
+            "POST",
+            "/api/account/signup/",
             .object([
                 ("email", .string(person.email)), ("password", .string(password)),
                 ("first_name", .string(person.firstName)), ("last_name", .string(person.lastName)),
                 ("organization", .string(organization)),
-            ]), anonymous: true)
+            ]),
+            anonymous: true
+        )
         guard answer.status == 201 else {
             throw SettingError(
                 "sign-ups there want the address proved by mail: turn TASKFLOW_EMAIL_VERIFICATION off for the demo, "
-                    + "or use --backlogs with --email and --password")
+                    + "or use --backlogs with --email and --password"
+            )
         }
         await client.adopt(answer.body)
         return client
     }
 
     private func eachConcurrently<Element: Sendable>(
-        _ elements: [Element], _ work: @escaping @Sendable (Element) async throws -> Void
+        _ elements: [Element],
+        _ work: @escaping @Sendable (Element) async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (index, element) in elements.enumerated() {

@@ -18,7 +18,10 @@ final class ChildProcess: Sendable {
     /// Starts a program, its output going to the end of `log`. Where `setpriv` is there, the kernel sends the child
     /// `parentDeathSignal` when we die without having stopped it.
     static func start(
-        _ command: [String], as account: SystemAccount?, log: String, parentDeathSignal: String
+        _ command: [String],
+        as account: SystemAccount?,
+        log: String,
+        parentDeathSignal: String
     ) throws -> ChildProcess {
         var arguments: [String] = []
         if let setpriv = SystemPrograms.find("setpriv") {
@@ -93,7 +96,8 @@ final class ChildProcess: Sendable {
     }
 
     private static func withCStrings<Result>(
-        _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) throws -> Result
+        _ strings: [String],
+        _ body: ([UnsafeMutablePointer<CChar>?]) throws -> Result
     ) rethrows -> Result {
         let copies = strings.map { strdup($0) }
         defer { for copy in copies { free(copy) } }
@@ -130,7 +134,8 @@ enum SystemPrograms {
     /// A program on the PATH or in the system folders.
     static func find(_ name: String) -> String? {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-        let folders = path.split(separator: ":").map(String.init) + ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        let folders =
+            path.split(separator: ":").map(String.init) + ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
         return folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
     }
 

@@ -98,14 +98,20 @@ struct EmbeddedServers {
                 [
                     initdb, "-D", data, "-U", EmbeddedServers.administrator, "--pwfile=\(passwordFile)",
                     "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
-                ], as: postgresAccount)
+                ],
+                as: postgresAccount
+            )
         }
         try await stopLeftover(pidFile: "\(data)/postmaster.pid", signal: SIGINT)
         let child = try ChildProcess.start(
             [
                 server, "-D", data, "-k", sockets, "-p", "5432", "-c", "listen_addresses=", "-c", "max_connections=200",
                 "-c", "shared_buffers=128MB", "-c", "log_timezone=UTC", "-c", "timezone=UTC",
-            ], as: postgresAccount, log: "\(sockets)/postgres.log", parentDeathSignal: "INT")
+            ],
+            as: postgresAccount,
+            log: "\(sockets)/postgres.log",
+            parentDeathSignal: "INT"
+        )
         let socket = "\(sockets)/.s.PGSQL.5432"
         try await wait(for: child, log: "\(sockets)/postgres.log") {
             guard access(socket, F_OK) == 0, let ready = SystemPrograms.postgres("pg_isready") else { return false }
@@ -129,7 +135,11 @@ struct EmbeddedServers {
                 server, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", data,
                 "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
                 "--pidfile", pidFile, "--daemonize", "no",
-            ], as: redisAccount, log: "\(sockets)/redis.log", parentDeathSignal: "TERM")
+            ],
+            as: redisAccount,
+            log: "\(sockets)/redis.log",
+            parentDeathSignal: "TERM"
+        )
         try await wait(for: child, log: "\(sockets)/redis.log") {
             access(socket, F_OK) == 0
         }

@@ -9,7 +9,10 @@ struct Installation {
     /// Opens or makes the folder; throws if another process runs this installation.
     init(directory: String) throws {
         try? FileManager.default.createDirectory(
-            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            atPath: directory,
+            withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700]
+        )
         guard let resolved = realpath(directory, nil) else {
             throw StartError("\(directory) could not be made: \(String(cString: strerror(errno)))")
         }
@@ -39,11 +42,14 @@ struct Installation {
         }
         guard access("\(directory)/postgres/PG_VERSION", F_OK) != 0 else {
             throw StartError(
-                "\(file) is gone but the database is there: restore the file from a backup, or use another --directory")
+                "\(file) is gone but the database is there: restore the file from a backup, or use another --directory"
+            )
         }
         let secrets = Secrets(
-            secret: Secrets.random(), administrator: Secrets.random(),
-            services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, Secrets.random()) }))
+            secret: Secrets.random(),
+            administrator: Secrets.random(),
+            services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, Secrets.random()) })
+        )
         let data = try JSONEncoder().encode(secrets)
         try EmbeddedServers.writeSecret(String(decoding: data, as: UTF8.self), to: file, owner: nil)
         return (secrets, true)
@@ -59,13 +65,19 @@ struct Installation {
     func keep(_ login: DemoLogin) throws {
         let data = try JSONEncoder().encode(login)
         try EmbeddedServers.writeSecret(
-            String(decoding: data, as: UTF8.self), to: "\(directory)/demo-login.json", owner: nil)
+            String(decoding: data, as: UTF8.self),
+            to: "\(directory)/demo-login.json",
+            owner: nil
+        )
     }
 
     /// Writes the settings in force as a file of `NAME=value` lines, readable by the owner only.
     func keep(settings: [String: String]) throws {
         try EmbeddedServers.writeSecret(
-            SettingsFile.text(settings), to: Installation.settingsFile(in: directory), owner: nil)
+            SettingsFile.text(settings),
+            to: Installation.settingsFile(in: directory),
+            owner: nil
+        )
     }
 }
 
