@@ -175,6 +175,11 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("Architecture", in: "Architecture", []),
+        tests(
+            "EndToEnd",
+            in: "EndToEnd",
+            kit + ["AuthService", "OrganizationService", "ProjectService", "TaskService", "NotificationService"]
+        ),
         tests("Events", in: "Events", ["Events", "Messaging", "Identity", "Chronology"]),
         tests("Identity", in: "Identity", ["Identity", "Chronology", jwt, crypto]),
         tests("Postgres", in: "Postgres", kit + ["Poller"]),
@@ -182,10 +187,11 @@ let package = Package(
         tests("Messaging", in: "Messaging", kit),
         tests("Lists", in: "Lists", kit),
         tests("ServiceKit", in: "ServiceKit", kit + [hummingbirdTesting]),
+        tests("GatewayService", in: "Gateway", kit + ["GatewayService", nioPosix, nioHTTP1]),
         tests("Auth", in: "Auth", kit + ["AuthService"]),
         tests("Organization", in: "Organization", kit + ["OrganizationService"]),
         tests("Project", in: "Project", kit + ["ProjectService"]),
         tests("Task", in: "Task", kit + ["TaskService"]),
-        tests("Notification", in: "Notification", kit + ["NotificationService"]),
+        tests("Notification", in: "Notification", kit + ["NotificationService", "CCurl", hummingbirdTesting]),
     ]
 )

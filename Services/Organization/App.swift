@@ -2,7 +2,6 @@ public import Chronology
 public import Configuration
 import Events
 import Failures
-import Foundation
 import Identity
 import Lists
 public import Logging

@@ -121,6 +121,15 @@ import Testing
             #expect(service.requests.last?.body.count == 5_000_000)
             let answer = try await gateway.send("GET /open/big HTTP/1.0\r\n\r\n")
             #expect(answer.content.utf8.count == 20_000_000)
+            // A client that does not read at once still gets the last byte.
+            let late = try await RawConnection.with(gateway.port) { connection in
+                try await connection.write("GET /open/big HTTP/1.0\r\n\r\n")
+                var text = try await connection.read() ?? ""
+                try await Task.sleep(for: .milliseconds(800))
+                text += try await connection.readToEnd()
+                return text
+            }
+            #expect(late.content.utf8.count == 20_000_000)
         }
     }
 

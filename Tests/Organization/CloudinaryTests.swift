@@ -3,6 +3,7 @@ import Failures
 import HTTPTypes
 import Hummingbird
 import Identity
+import Logging
 import NIOCore
 import Synchronization
 import Testing
@@ -31,10 +32,14 @@ private final class FakeCloudinary: Sendable {
         let (ports, continuation) = AsyncStream<Int>.makeStream()
         let router = Router()
         router.post("/v1_1/demo/image/:action") { request, context in try await self.answer(request, context) }
+        // It is cancelled each time, and would complain of it.
+        var logger = Logger(label: "fake-cloudinary")
+        logger.logLevel = .critical
         let application = Application(
             router: router,
             configuration: .init(address: .hostname("127.0.0.1", port: 0)),
-            onServerRunning: { channel in continuation.yield(channel.localAddress?.port ?? 0) }
+            onServerRunning: { channel in continuation.yield(channel.localAddress?.port ?? 0) },
+            logger: logger
         )
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await application.run() }

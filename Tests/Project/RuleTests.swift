@@ -110,6 +110,11 @@ import Testing
         )
     }()
 
+    @Test func listsDeclareWhatTheirRowsShow() {
+        guard case .object(let members) = stored.project.json else { return }
+        #expect(members.map(\.key) == Project.fieldNames)
+    }
+
     @Test func onlyWhatChangesIsTold() throws {
         let now = Timestamp(seconds: 9)
         let same = ProjectPatch(name: "Caf\u{E9}", description: "", status: .pending, taskVisibility: .project)

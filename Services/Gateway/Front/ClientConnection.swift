@@ -32,6 +32,8 @@ final class ClientConnection: ChannelInboundHandler {
     private var isReading = false
     private var isProcessing = false
     private var inputEnded = false
+    /// The last answer is on its way, and the connection ends with its last byte.
+    private var isSending = false
 
     init(front: Front, pool: LoopPool, peer: NetworkAddress?) {
         self.front = front
@@ -57,8 +59,7 @@ final class ClientConnection: ChannelInboundHandler {
         guard case .exchange(let current) = phase, current === exchange else { return }
         flush()
         guard keepsAlive, !inputEnded else {
-            if requestIsComplete { return close() }
-            return linger()
+            return requestIsComplete ? closeWhenSent() : linger()
         }
         phase = requestIsComplete ? .idle(since: .now()) : .discarding(rest: Self.readAhead, since: .now())
         process()
@@ -75,6 +76,17 @@ final class ClientConnection: ChannelInboundHandler {
         inbound.clear()
         channel?.close(mode: .output, promise: nil)
         read()
+    }
+
+    /// Closing drops what is not yet in the socket's buffer, so it waits for the last byte; for a reader that stalls, as
+    /// long as for one that says nothing.
+    private func closeWhenSent() {
+        guard let channel else { return }
+        phase = .lingering(until: .now() + front.table.configuration.limits.idleTimeout.amount, rest: 1_048_576)
+        isSending = true
+        let sent = channel.eventLoop.makePromise(of: Void.self)
+        channel.writeAndFlush(ByteBuffer(), promise: sent)
+        sent.futureResult.assumeIsolated().whenComplete { [self] _ in close() }
     }
 
     private func close() {
@@ -222,6 +234,7 @@ final class ClientConnection: ChannelInboundHandler {
         // A client may close its half after a complete request and still wait for the answer.
         switch phase {
         case .exchange(let exchange) where exchange.requestIsComplete: break
+        case .lingering where isSending: break
         case .exchange(let exchange):
             exchange.clientLeft()
             close()

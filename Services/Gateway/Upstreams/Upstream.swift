@@ -112,13 +112,14 @@ final class Upstream: Sendable {
     }
 
     func noteHealth(_ index: Int, isReady: Bool) {
-        let changed = state.withLock { state in
+        let before = state.withLock { state in
             defer { state.servers[index].isReady = isReady }
-            return state.servers[index].isReady != isReady
+            return state.servers[index].isReady
         }
-        if changed {
+        if before != isReady {
             logger.log(
-                level: isReady ? .info : .warning,
+                // Not ready yet is how every server starts; not ready any more is what an operator wants to hear.
+                level: before == true ? .warning : .info,
                 "health of a server changed",
                 metadata: ["upstream": "\(rule.name)", "server": "\(rule.servers[index])", "ready": "\(isReady)"]
             )

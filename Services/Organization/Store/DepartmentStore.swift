@@ -12,7 +12,8 @@ extension DirectoryStore {
         name: "departments",
         defaultOrdering: "name",
         hiddenKeys: [SortKey("name", #"lower(d.name) COLLATE "C""#, type: "text")],
-        identifier: SortKey("id", "d.id", type: "bigint")
+        identifier: SortKey("id", "d.id", type: "bigint"),
+        fields: ["id", "department_name"]
     )
 
     func departments(_ request: ListRequest, in organization: OrganizationID) async throws -> Page<Department> {

@@ -48,7 +48,11 @@ extension DirectoryStore {
             SortKey("created_at", "u.created_at", type: "timestamptz"),
         ],
         defaultOrdering: "email",
-        identifier: byID
+        identifier: byID,
+        fields: [
+            "id", "email", "first_name", "last_name", "name", "role", "department", "is_active", "profile_img",
+            "created_at", "updated_at", "version",
+        ]
     )
 
     /// `GET /api/organization/members/`.
@@ -57,7 +61,8 @@ extension DirectoryStore {
         search: ["u.first_name", "u.last_name", "u.email"],
         defaultOrdering: "name",
         hiddenKeys: [byName],
-        identifier: byID
+        identifier: byID,
+        fields: ["id", "name", "email", "role", "profile_img"]
     )
 
     func users(_ request: ListRequest, in organization: OrganizationID) async throws -> Page<User> {

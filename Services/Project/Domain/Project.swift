@@ -53,6 +53,12 @@ struct Project: Sendable, Hashable {
     /// Counts the events about it; what replicas go by.
     var revision: Int64
 
+    /// What a row of a list shows.
+    static let fieldNames = [
+        "id", "key", "name", "description", "status", "task_visibility", "created_by", "updated_by", "created_at",
+        "updated_at", "version",
+    ]
+
     /// How long it can be taken out of the trash.
     static let trashPeriod = Duration.seconds(30 * 86_400)
 }

@@ -43,6 +43,7 @@ CREATE TABLE outbox_7 PARTITION OF outbox FOR VALUES IN (7);
 -- week before this one. The service's role may not truncate, hence SECURITY DEFINER. Returns how many it emptied.
 CREATE FUNCTION outbox_retire() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
 SET lock_timeout = '1s'
 AS $$
 DECLARE
