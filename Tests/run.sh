@@ -56,8 +56,21 @@ export TASKFLOW_TEST_REDIS_URL="unix://$folder/redis.sock"
 log=$folder/test.log
 status=0
 swift test --skip-build "$@" 2>&1 | tee "$log" || status=$?
-passed=$(grep -cE '^. Test .* passed after' "$log" || true)
-failed=$(grep -cE '^. Test .* failed after' "$log" || true)
+# Then the finished program from outside: as one process, and with a process for each service and two of Task.
+# The servers above are not used for that; it starts its own with `taskflow up`.
+if [ $# -eq 0 ]; then
+    for mode in "" --processes; do
+        Tests/Acceptance/run.py --binary "$(swift build --show-bin-path)/taskflow" $mode 2>&1 | tee -a "$log" || status=$?
+    done
+fi
+count() { awk -v word="$1" '
+    /^[^ ]+ Test run with / { next }
+    word == "passed" && /^[^ ]+ Test .* passed after / { n++ }
+    word == "failed" && /^[^ ]+ Test .* failed after / { n++ }
+    /^acceptance: / { n += (word == "passed") ? $2 : $4 }
+    END { print n + 0 }' "$log"; }
+passed=$(count passed)
+failed=$(count failed)
 [ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
 echo "$passed passed, $failed failed"
 exit "$status"

@@ -11,8 +11,13 @@ public struct SigningKey: Sendable {
 
     /// A fresh key from the system's random source. Its id is the first 16 bytes of its RFC 7638 thumbprint.
     public init() {
-        key = Curve25519.Signing.PrivateKey()
-        keyID = SigningKey.thumbprint(of: Array(key.publicKey.rawRepresentation))
+        // An id that begins with a dash would be taken for an option on a command line.
+        var fresh = Curve25519.Signing.PrivateKey()
+        while SigningKey.thumbprint(of: Array(fresh.publicKey.rawRepresentation)).hasPrefix("-") {
+            fresh = Curve25519.Signing.PrivateKey()
+        }
+        key = fresh
+        keyID = SigningKey.thumbprint(of: Array(fresh.publicKey.rawRepresentation))
     }
 
     /// A key kept earlier; throws unless it is 32 bytes.

@@ -45,6 +45,19 @@ extension Request {
         return values
     }
 
+    /// Throws 400 for any parameter but `fields`, and for a field that is not among these. For routes of single
+    /// objects, before anything is looked for: the form of a request is judged first, and a write is not done whose
+    /// answer could not be given. Gives the fields asked for, nil for all.
+    @discardableResult
+    public func requireFields(among names: [String]) throws -> [String]? {
+        guard let text = try parameters(only: "fields")["fields"] else { return nil }
+        let asked = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        for name in asked where !names.contains(where: { $0.utf8.elementsEqual(name.utf8) }) {
+            throw Failure.badParameter("fields", "unknown-field", "There is no field of that name here.")
+        }
+        return asked
+    }
+
     /// The path without a slash at its end: `/api/account/login`.
     public var plainPath: String {
         let path = uri.path

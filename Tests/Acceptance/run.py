@@ -45,19 +45,19 @@ def wait_ready(origin, processes, log, seconds=120):
     sys.exit(f"not ready within {seconds} s:\n{log.read_text()[-4000:]}")
 
 
-def start(arguments, folder):
-    """Starts the installation; gives its origin, mail folder and processes."""
-    binary = str(pathlib.Path(arguments.binary).resolve())
+def start(binary, folder, in_processes=False, settings=None):
+    """Starts an installation; gives its origin, mail folder, processes and log."""
+    binary = str(pathlib.Path(binary).resolve())
     log = folder / "log"
     output = log.open("ab")
     origin_port = free_port()
     origin = f"http://127.0.0.1:{origin_port}"
-    environment = {**os.environ, **SETTINGS}
+    environment = {**os.environ, **SETTINGS, **(settings or {})}
 
     def run(*words, **extra):
         return subprocess.Popen([binary, *words], env={**environment, **extra}, cwd=folder, stdout=output, stderr=output,
                                 start_new_session=True)
-    if not arguments.processes:
+    if not in_processes:
         processes = [run("up", "--directory", str(folder / "data"), "--port", str(origin_port))]
         wait_ready(origin, processes, log)
         return origin, folder / "data" / "mail", processes, log
@@ -103,6 +103,21 @@ def start(arguments, folder):
     return origin, folder / "mail", [*processes, redis, servers], log
 
 
+def stop(processes):
+    """Stops what `start` has started; whether all of it ended on SIGTERM."""
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    stopped = True
+    for process in processes:
+        try:
+            process.wait(45)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            print(f"{process.args} did not stop on SIGTERM")
+            stopped = False
+    return stopped
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/debug/taskflow"))
@@ -120,7 +135,9 @@ def main():
         if arguments.origin:
             origin, mail = arguments.origin, pathlib.Path(arguments.mail)
         else:
-            origin, mail, processes, log = start(arguments, folder)
+            # Tests that need other settings start an installation of their own with it.
+            os.environ["TASKFLOW_ACCEPTANCE_BINARY"] = str(pathlib.Path(arguments.binary).resolve())
+            origin, mail, processes, log = start(arguments.binary, folder, arguments.processes)
         os.environ["TASKFLOW_ORIGIN"] = origin
         os.environ["TASKFLOW_MAIL"] = str(mail)
         sys.path.insert(0, str(HERE))
@@ -132,15 +149,8 @@ def main():
         print(f"acceptance: {result.testsRun - failed} passed, {failed} failed")
         status = 1 if failed or not result.testsRun else 0
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            try:
-                process.wait(45)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                print(f"{process.args} did not stop on SIGTERM")
-                status = 1
+        if not stop(processes):
+            status = 1
         if arguments.keep:
             print(f"kept: {folder}")
         else:

@@ -10,10 +10,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
+import tempfile
 import time
 import unittest
 import urllib.parse
 import uuid
+
+import openapi_check
 
 ORIGIN = os.environ.get("TASKFLOW_ORIGIN", "http://127.0.0.1:8080")
 MAIL = pathlib.Path(os.environ.get("TASKFLOW_MAIL", ".taskflow/mail"))
@@ -44,9 +48,12 @@ class Answer:
 class Client:
     """One session: its tokens, its connection."""
 
-    def __init__(self, origin=ORIGIN):
-        url = urllib.parse.urlsplit(origin)
+    def __init__(self, address=None):
+        self.origin = ORIGIN
+        url = urllib.parse.urlsplit(ORIGIN)
         self.host, self.port = url.hostname, url.port
+        # Where the requests come from: all of 127.0.0.0/8 is this machine.
+        self.source = (address, 0) if address else None
         self.connection = None
         self.access = self.refresh = None
         self.login_answer = None
@@ -64,7 +71,8 @@ class Client:
         sent = {k: v for k, v in sent.items() if v is not None}
         for attempt in (1, 2):
             if self.connection is None:
-                self.connection = http.client.HTTPConnection(self.host, self.port, timeout=35)
+                self.connection = http.client.HTTPConnection(self.host, self.port, timeout=35,
+                                                              source_address=self.source)
             try:
                 self.connection.request(method, path, body=data, headers=sent)
                 response = self.connection.getresponse()
@@ -72,6 +80,7 @@ class Client:
                 answer = Answer(response.status, response.headers, content)
                 if response.will_close:
                     self.close()
+                openapi_check.check(self.origin, method, path, answer.status, answer.headers, answer.body)
                 return answer
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                 # A kept connection that the server has closed meanwhile.
@@ -255,3 +264,28 @@ class Case(unittest.TestCase):
     def ok(self, answer, status=200):
         self.assertEqual(answer.status, status, answer)
         return answer.json if answer.body else None
+
+
+@unittest.skipUnless("TASKFLOW_ACCEPTANCE_BINARY" in os.environ, "needs the program to start another installation")
+class OtherInstallation(Case):
+    """Tests against an installation of their own, with SETTINGS; everything here then speaks to that one."""
+    SETTINGS = {}
+
+    @classmethod
+    def setUpClass(cls):
+        global ORIGIN, MAIL
+        import run
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="taskflow-acceptance."))
+        cls.folder.chmod(0o755)
+        cls.before = (ORIGIN, MAIL)
+        ORIGIN, MAIL, cls.processes, cls.log = run.start(
+            os.environ["TASKFLOW_ACCEPTANCE_BINARY"], cls.folder, settings=cls.SETTINGS)
+        cls.origin = ORIGIN
+
+    @classmethod
+    def tearDownClass(cls):
+        global ORIGIN, MAIL
+        import run
+        ORIGIN, MAIL = cls.before
+        run.stop(cls.processes)
+        shutil.rmtree(cls.folder, ignore_errors=True)

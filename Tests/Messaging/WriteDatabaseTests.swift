@@ -192,6 +192,7 @@ struct WriteDatabaseTests {
             }
         }
         let runs = Count()
+        let holders = Count()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for order in [["a", "b"], ["b", "a"]] {
                 group.addTask {
@@ -204,7 +205,9 @@ struct WriteDatabaseTests {
                                 WHERE organization_id = \(organization) AND kind = \(kind)
                                 """
                             )
-                            try await Task.sleep(for: .milliseconds(100))
+                            // Each holds its first row before either asks for the second.
+                            holders.value.withLock { $0 += 1 }
+                            while holders.value.withLock({ $0 }) < 2 { await Task.yield() }
                         }
                     }
                 }

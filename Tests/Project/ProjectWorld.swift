@@ -153,8 +153,10 @@ struct ProjectWorld: Sendable {
     }
 
     func collaborators(of project: ProjectDetail, by principal: Principal) async throws -> [String] {
-        let request = try ProjectStore.collaboratorList.parse([], organization: organization, signer: signer)
-        return try await board.collaborators(request, of: project.project.id, as: principal).items.map(\.person.email)
+        let id = project.project.id
+        let list = ProjectStore.collaboratorList(of: id)
+        let request = try list.parse([], organization: organization, signer: signer)
+        return try await board.collaborators(request, of: id, as: principal).items.map(\.person.email)
     }
 
     private var signer: CursorSigner { CursorSigner(key: [UInt8](repeating: 7, count: 32)) }

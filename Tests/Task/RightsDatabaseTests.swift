@@ -29,6 +29,9 @@ import Testing
                 try await world.putOnTask(caller, shared)
             }
             let seen = try await world.listed(by: caller)
+            // The list of one project asks in another form; it must say the same.
+            let there = try? await world.page([("page_size", "200")], in: place, by: caller).ids
+            #expect(Set(there ?? []) == Set(seen))
             for (task, isCreator, isOnTask) in [(own, true, false), (shared, false, true), (foreign, false, false)] {
                 let standing = TaskStanding(
                     isProjectCollaborator: onProject,

@@ -22,14 +22,18 @@ extension World {
     }
 
     /// A page of the list of tasks.
-    func page(_ query: QueryItems, by principal: Principal? = nil) async throws -> (ids: [TaskID], next: String?) {
+    func page(
+        _ query: QueryItems,
+        in project: ProjectID? = nil,
+        by principal: Principal? = nil
+    ) async throws -> (ids: [TaskID], next: String?) {
         let ordering = query.first { $0.name == "ordering" }?.value
         let request = try TaskLists.tasks(scope: "tasks", organization: organization, ordering: ordering).parse(
             query,
             organization: organization,
             signer: World.signer
         )
-        let page = try await board.list(request, project: nil, by: principal ?? admin)
+        let page = try await board.list(request, project: project, by: principal ?? admin)
         return (try page.items.map(id), page.next)
     }
 

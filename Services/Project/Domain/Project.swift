@@ -68,6 +68,9 @@ struct Collaborator: Sendable, Hashable {
     let person: Person
     let addedAt: Timestamp
     let addedBy: Person
+
+    /// What an answer shows.
+    static let fieldNames = ["user", "added_at", "added_by"]
 }
 
 /// A project with everybody on it.
@@ -75,6 +78,9 @@ struct ProjectDetail: Sendable, Hashable {
     var project: Project
     /// In the order in which they were added.
     var collaborators: [Collaborator]
+
+    /// What an answer shows.
+    static let fieldNames = Project.fieldNames + ["collaborators"]
 
     func collaborates(_ user: UserID) -> Bool { collaborators.contains { $0.person.id == user } }
 }

@@ -19,17 +19,18 @@ struct CollaboratorRoutes: Sendable {
 
     @Sendable func list(_ request: Request, context: AppContext) async throws -> Response {
         let principal = try context.requirePrincipal()
-        let list = try ProjectStore.collaboratorList.parse(
+        let id: ProjectID = try context.number("id")
+        let list = try ProjectStore.collaboratorList(of: id).parse(
             request.queryItems,
             organization: principal.organization,
             signer: cursors
         )
-        let page = try await board.collaborators(list, of: try context.number("id"), as: principal)
+        let page = try await board.collaborators(list, of: id, as: principal)
         return try Reply.page(page, request: request, encode: \.json)
     }
 
     @Sendable func read(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: Collaborator.fieldNames)
         let (entry, version) = try await board.collaborator(
             email: try context.text("email"),
             of: try context.number("id"),

@@ -55,7 +55,7 @@ struct ProjectRoutes: Sendable {
     }
 
     @Sendable func read(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: ProjectDetail.fieldNames)
         let detail = try await board.project(try context.number("id"), as: try context.requirePrincipal())
         return try Reply.object(detail.json, version: detail.project.version, request: request)
     }
@@ -69,7 +69,7 @@ struct ProjectRoutes: Sendable {
     }
 
     private func change(_ request: Request, _ context: AppContext, isComplete: Bool) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: ProjectDetail.fieldNames)
         let body = try await request.jsonObject()
         let detail = try await board.update(
             try context.number("id"),

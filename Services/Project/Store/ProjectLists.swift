@@ -34,14 +34,16 @@ extension ProjectStore {
         fields: Project.fieldNames + ["deleted_at"]
     )
 
-    /// `GET /api/project_management/projects/{id}/collaborators/`.
-    static let collaboratorList = ListDeclaration(
-        name: "project-collaborators",
-        defaultOrdering: "added_at",
-        hiddenKeys: [SortKey("added_at", "pc.added_at", type: "timestamptz")],
-        identifier: SortKey("user_id", "pc.user_id", type: "uuid"),
-        fields: ["user", "added_at", "added_by"]
-    )
+    /// `GET /api/project_management/projects/{id}/collaborators/`; its cursors are good for this project alone.
+    static func collaboratorList(of project: ProjectID) -> ListDeclaration {
+        ListDeclaration(
+            name: "project-collaborators/\(project)",
+            defaultOrdering: "added_at",
+            hiddenKeys: [SortKey("added_at", "pc.added_at", type: "timestamptz")],
+            identifier: SortKey("user_id", "pc.user_id", type: "uuid"),
+            fields: Collaborator.fieldNames
+        )
+    }
 
     /// The live projects; with a user, only those on which they collaborate.
     func projects(

@@ -39,7 +39,9 @@ extension TaskBoard {
         )
     }
 
-    private func judge(_ asked: Creation, _ facts: CreationFacts, _ principal: Principal) throws {
+    /// Throws what is said before the body is read. Gives whether the caller may see what the request names: without
+    /// that the body will be refused, and until then nothing of an earlier answer under the same key is given away.
+    private func judge(_ asked: Creation, _ facts: CreationFacts, _ principal: Principal) throws -> Bool {
         let role = principal.role
         if asked.pathProject != nil || asked.pathParent != nil {
             guard visibleProject(facts, principal) != nil else { throw Failure.notFound }
@@ -58,6 +60,8 @@ extension TaskBoard {
                 throw Failure(.forbidden, "own-tasks-only", "You may create tasks for yourself only.")
             }
         }
+        let seesParent = facts.parent.map { role.canRead($0.standing) } ?? (asked.bodyParent == nil)
+        return visibleProject(facts, principal) != nil && seesParent
     }
 
     private func created(

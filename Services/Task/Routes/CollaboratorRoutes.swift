@@ -38,7 +38,7 @@ struct CollaboratorRoutes: Sendable {
     private func find(_ request: Request, _ context: AppContext) async throws -> Response {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
-        try TaskFields.require(request, among: TaskFields.collaborator)
+        try request.requireFields(among: TaskFields.collaborator)
         let found = try await board.collaborator(
             context.text("email"),
             of: path.task(context),
@@ -53,6 +53,7 @@ struct CollaboratorRoutes: Sendable {
         let path = try TaskPath(context)
         let reference = try path.task(context)
         let email = try context.text("email")
+        _ = try request.parameters()
         let body = try await request.jsonObject(allowsEmpty: true)
         let location = "\(path.location)\(try context.text("task"))/collaborators/\(PercentCoding.encode(email))/"
         return try await idempotent(
@@ -72,7 +73,7 @@ struct CollaboratorRoutes: Sendable {
     private func remove(_ request: Request, _ context: AppContext) async throws -> Response {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
-        _ = try request.parameters(only: [String]())
+        _ = try request.parameters()
         try await board.removeCollaborator(
             context.text("email"),
             from: path.task(context),

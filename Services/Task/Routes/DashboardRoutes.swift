@@ -13,7 +13,7 @@ struct DashboardRoutes: Sendable {
 
     private func show(_ request: Request, _ context: AppContext) async throws -> Response {
         let principal = try context.requirePrincipal()
-        let names = try TaskFields.require(request, among: TaskFields.dashboard)
+        let names = try request.requireFields(among: TaskFields.dashboard)
         let dashboard = try await board.dashboard(of: principal)
         var members: [(key: String, value: JSON)] = [
             ("user", .raw(dashboard.user)), ("organization", .raw(dashboard.organization)),

@@ -44,16 +44,6 @@ enum TaskFields {
             throw Failure.badParameter("fields", "unknown-field", "There is no field of that name here.")
         }
     }
-
-    /// The names that a request for a single object asks for; throws 400 for any other parameter.
-    @discardableResult
-    static func require(_ request: Request, among names: [String]) throws -> [String]? {
-        let asked = try request.parameters(only: "fields")["fields"].map {
-            $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        }
-        try require(asked, among: names)
-        return asked
-    }
 }
 
 extension JSON {

@@ -59,7 +59,7 @@ struct TaskRoutes: Sendable {
     private func find(_ request: Request, _ context: AppContext) async throws -> Response {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
-        try TaskFields.require(request, among: TaskFields.single)
+        try request.requireFields(among: TaskFields.single)
         let task = try await board.find(path.task(context), in: path.project, by: principal)
         return try Reply.object(.raw(task.json), version: task.version, request: request)
     }
@@ -79,6 +79,7 @@ struct TaskRoutes: Sendable {
     ) async throws -> Response {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
+        _ = try request.parameters()
         let body = try await request.jsonObject()
         let asked = Creation(
             pathProject: path.project,
@@ -118,6 +119,7 @@ struct TaskRoutes: Sendable {
     ) async throws -> Response {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
+        try request.requireFields(among: TaskFields.single)
         let body = try await request.jsonObject()
         let task = try await board.edit(
             path.task(context),
@@ -134,7 +136,7 @@ struct TaskRoutes: Sendable {
     private func delete(_ request: Request, _ context: AppContext) async throws -> Response {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
-        _ = try request.parameters(only: [String]())
+        _ = try request.parameters()
         try await board.delete(path.task(context), in: path.project, by: principal) {
             try request.requireMatch(version: $0)
         }

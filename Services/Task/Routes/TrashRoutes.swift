@@ -32,6 +32,7 @@ struct TrashRoutes: Sendable {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
         let reference = try path.task(context)
+        _ = try request.parameters()
         let body = try await request.jsonObject(allowsEmpty: true)
         return try await idempotent(
             request,

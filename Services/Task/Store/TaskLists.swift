@@ -20,9 +20,8 @@ enum TaskLists {
                 },
                 ListFilter("collaborator", repeats: true) { value in
                     """
-                    t.id = ANY(ARRAY(SELECT fc.task_id FROM task_collaborator fc \
-                    WHERE fc.organization_id = \(organization) \
-                    AND fc.user_id = ANY(\(users(try address(value), organization)))))
+                    t.id IN (SELECT fc.task_id FROM task_collaborator fc WHERE fc.organization_id = \(organization) \
+                    AND fc.user_id = ANY(\(users(try address(value), organization))))
                     """
                 },
                 ListFilter("due_before", repeats: false) { value in

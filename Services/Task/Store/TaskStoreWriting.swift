@@ -232,17 +232,20 @@ extension TaskStore {
 
 extension TaskStore {
     /// Creates a task in one transaction of three round trips: facts, insert with the answer, commit.
+    ///
+    /// - Parameters:
+    ///   - judge: says whether the caller may; gives whether the request's `Idempotency-Key` counts.
+    ///   - decide: says what to create.
     func create(
         _ asked: Creation,
         by principal: Principal,
-        judge: (CreationFacts) throws -> Void,
+        judge: (CreationFacts) throws -> Bool,
         decide: (CreationFacts) throws -> NewTask
     ) async throws -> TaskView {
         let organization = principal.organization
         return try await writing(in: organization) { transaction in
             let facts = try await facts(asked, by: principal, transaction)
-            try judge(facts)
-            try await transaction.claimIdempotencyKey()
+            if try judge(facts) { try await transaction.claimIdempotencyKey() }
             let new = try decide(facts)
             var statements = new.ledger.items.map { TaskRows.save($0, facts.calendar, in: organization) }
             statements.append(TaskRows.insert(new, by: principal.user, facts.calendar, in: organization))
