@@ -189,7 +189,7 @@ class Projects(Case):
 
     def test_ids(self):
         for name in ("0", "-1", "1.0", "abc", "9223372036854775808", "9223372036854775807", "99999999999999999999999999",
-                     "+1", "01", "%31x", "%E2%91%A0"):
+                     "+1", "01", "%E2%91%A0"):
             self.problem(self.admin.get(f"{BASE}{name}/"), 404)
             self.problem(self.admin.get(f"{BASE}{name}/collaborators/"), 404)
 
@@ -357,11 +357,8 @@ class Projects(Case):
         self.assertEqual(self.admin.delete(f"{path}collaborators/{person.email}/").status, 204)
         self.problem(person.post(path + "restore/", headers=key), 404)
         self.problem(person.post(f"{path}collaborators/{self.person.email}/", headers=key), 404)
-        for bad in ("x" * 256, "a b", "é"):
-            try:
-                self.problem(person.post(BASE, {"name": unique("x")}, headers={"Idempotency-Key": bad}), 400)
-            except UnicodeEncodeError:
-                pass
+        for bad in ("x" * 256, "a b"):
+            self.problem(person.post(BASE, {"name": unique("x")}, headers={"Idempotency-Key": bad}), 400)
         self.problem(person.post(BASE, {"name": unique("x")}, headers={"Idempotency-Key": ""}), 400)
         self.ok(person.post(BASE, {"name": unique("x")}, headers={"Idempotency-Key": unique("~!") + "x" * 200}), 201)
 

@@ -12,6 +12,9 @@ import Testing
             if request.head.target.hasSuffix("/slow") {
                 return .after(.milliseconds(700), "HTTP/1.1 204 No Content\r\n\r\n")
             }
+            if request.head.target.hasSuffix("/slower") {
+                return .after(.seconds(4), "HTTP/1.1 204 No Content\r\n\r\n")
+            }
             if request.head.target.hasSuffix("/part") {
                 return .bytes("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
             }
@@ -21,7 +24,7 @@ import Testing
 
     @Test func slowClientsAreSentAway() async throws {
         let service = try await echo()
-        let limits = "header_timeout 1s   body_timeout 1s   idle_timeout 1s"
+        let limits = "header_timeout 1s   body_timeout 1s   idle_timeout 5s"
         try await RunningGateway.run(RunningGateway.text(limits: limits, service: service)) { gateway in
             async let head = gateway.send("GET /open/a HTTP/1.1\r\nHo")
             async let body = gateway.send("POST /open/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
@@ -133,11 +136,11 @@ import Testing
             let port = gateway.port
             answer.task = Task {
                 try await RawConnection.with(port) { connection in
-                    try await connection.write("GET /open/slow HTTP/1.1\r\nHost: x\r\n\r\n")
+                    try await connection.write("GET /open/slower HTTP/1.1\r\nHost: x\r\n\r\n")
                     return try await connection.readToEnd()
                 }
             }
-            while !service.requests.contains(where: { $0.head.target == "/open/slow" }) {
+            while !service.requests.contains(where: { $0.head.target == "/open/slower" }) {
                 try await Task.sleep(for: .milliseconds(5))
             }
         }

@@ -44,9 +44,15 @@ extension Accounts {
         )
     }
 
-    /// Founds what the sign-up behind a link asked for.
-    func verifySignUp(uid: String, token: String, client: Client) async throws -> (Grant, TokenPair) {
+    /// Founds what the sign-up behind a link asked for. The fields are judged once the link has been found good.
+    func verifySignUp(
+        uid: String,
+        token: String,
+        client: Client,
+        fields: () throws -> Void = {}
+    ) async throws -> (Grant, TokenPair) {
         let link = try await link(uid: uid, token: token, for: Links.verificationPurposes)
+        try fields()
         let grant = try await store.verifySignUp(link, client: client)
         return (grant, try await issuer.issue(grant))
     }

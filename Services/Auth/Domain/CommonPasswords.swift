@@ -91,9 +91,13 @@ struct CommonPasswords: Sendable {
         }
     }
 
-    /// One to four characters again and again: `aaaaaaaaaaaa`, `123123123123`.
+    /// The longest repetition that is tried first.
+    private static let longestRepetition = 24
+
+    /// One to four ASCII characters again and again: `aaaaaaaaaaaa`, `123123123123`.
     private func isRepetition(_ bytes: [UInt8]) -> Bool {
-        (1...4).contains { unit in
+        guard bytes.count <= CommonPasswords.longestRepetition, bytes.allSatisfy({ $0 < 0x80 }) else { return false }
+        return (1...4).contains { unit in
             bytes.count >= 2 * unit && bytes.indices.allSatisfy { bytes[$0] == bytes[$0 % unit] }
         }
     }

@@ -52,7 +52,7 @@ extension AccountRoutes {
     }
 
     @Sendable func verificationPage(_ request: Request, _ context: AppContext) async throws -> Response {
-        try await page {
+        try await page(for: request) {
             _ = try await accounts.link(
                 uid: try context.text("uid"),
                 token: try context.text("token"),
@@ -67,14 +67,16 @@ extension AccountRoutes {
         let token = try context.text("token")
         if request.isForm {
             _ = try await request.form()
-            return try await page {
+            return try await page(for: request) {
                 _ = try await accounts.verifySignUp(uid: uid, token: token, client: context.client)
                 return pages.verified()
             }
         }
-        var fields = BodyFields(try await request.jsonObject(limit: AccountRoutes.bodyLimit, allowsEmpty: true))
-        try fields.finish()
-        let (grant, tokens) = try await accounts.verifySignUp(uid: uid, token: token, client: context.client)
+        let body = try await request.jsonObject(limit: AccountRoutes.bodyLimit, allowsEmpty: true)
+        let (grant, tokens) = try await accounts.verifySignUp(uid: uid, token: token, client: context.client) {
+            var fields = BodyFields(body)
+            try fields.finish()
+        }
         return Reply.json(.login(grant, tokens), noStore: true).of(tokens)
     }
 
@@ -105,7 +107,7 @@ extension AccountRoutes {
     }
 
     @Sendable func passwordPage(_ request: Request, _ context: AppContext) async throws -> Response {
-        try await page {
+        try await page(for: request) {
             _ = try await accounts.link(
                 uid: try context.text("uid"),
                 token: try context.text("token"),
@@ -120,7 +122,7 @@ extension AccountRoutes {
         let token = try context.text("token")
         if request.isForm {
             let form = try await request.form()
-            return try await page {
+            return try await page(for: request) {
                 try await setPassword(
                     uid,
                     token,
@@ -145,8 +147,9 @@ extension AccountRoutes {
         }
     }
 
-    /// A page for people, also where something is refused.
-    private func page(_ make: () async throws -> Response) async throws -> Response {
+    /// A page for people, also where something is refused; a problem for programs, which do not ask for a page.
+    private func page(for request: Request, _ make: () async throws -> Response) async throws -> Response {
+        guard request.headers[.accept]?.contains("text/html") == true else { return try await make() }
         do {
             return try await make()
         } catch let failure as Failure where failure.kind == .invalidFields && !failure.fields.isEmpty {

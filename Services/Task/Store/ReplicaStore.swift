@@ -144,12 +144,13 @@ struct ReplicaStore: Sendable {
 
     // MARK: - Members
 
-    /// Keeps a member's newest profile. Names, addresses and pictures are shown in tasks: when one changes, so does
-    /// the version of every task of the organization, by one number kept beside it.
+    /// Keeps a member's newest profile. Names, addresses and pictures are shown in tasks, and the role decides which
+    /// subtasks one sees: when one of these changes, so does the version of every task of the organization, by one
+    /// number kept beside it.
     func keep(_ profile: UserProfile, _ organization: OrganizationID, in transaction: WriteTransaction) {
         transaction.send(
             """
-            WITH old AS (SELECT email, first_name, last_name, profile_img FROM member \
+            WITH old AS (SELECT email, first_name, last_name, role, profile_img FROM member \
             WHERE organization_id = \(organization) AND user_id = \(profile.user)), \
             kept AS (INSERT INTO member (organization_id, user_id, revision, email, first_name, last_name, role, \
             department_id, department_name, is_active, profile_img, created_at, updated_at) \
@@ -162,10 +163,11 @@ struct ReplicaStore: Sendable {
             last_name = excluded.last_name, role = excluded.role, department_id = excluded.department_id, \
             department_name = excluded.department_name, is_active = excluded.is_active, \
             profile_img = excluded.profile_img, created_at = excluded.created_at, updated_at = excluded.updated_at \
-            WHERE member.revision < excluded.revision RETURNING email, first_name, last_name, profile_img) \
+            WHERE member.revision < excluded.revision RETURNING email, first_name, last_name, role, profile_img) \
             UPDATE organization SET people_epoch = people_epoch + 1 WHERE organization_id = \(organization) \
-            AND EXISTS (SELECT FROM old, kept WHERE (old.email, old.first_name, old.last_name, old.profile_img) \
-            IS DISTINCT FROM (kept.email, kept.first_name, kept.last_name, kept.profile_img))
+            AND EXISTS (SELECT FROM old, kept \
+            WHERE (old.email, old.first_name, old.last_name, old.role, old.profile_img) \
+            IS DISTINCT FROM (kept.email, kept.first_name, kept.last_name, kept.role, kept.profile_img))
             """
         )
     }
