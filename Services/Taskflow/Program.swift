@@ -25,8 +25,8 @@ enum Program {
         }
     }
 
-    /// Settings by flag, environment, `.env`, and last the file that `TASKFLOW_SETTINGS_FILE` names or an installation
-    /// keeps.
+    /// Settings by flag, environment, the file that `TASKFLOW_SETTINGS_FILE` names or an installation keeps, and last
+    /// `.env`.
     static func settings(overrides: [String: String] = [:], installation: String? = nil) throws -> ConfigReader {
         let environment = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
         var file: [String: String] = [:]
@@ -52,14 +52,14 @@ enum Program {
         return Logger(label: "taskflow")
     }
 
-    /// Text to standard output at once, also where that is a file or a pipe.
+    /// Text to standard output at once, also where that is a file or a pipe; nothing happens if nobody reads it any more.
     static func say(_ text: String, end: String = "\n") {
-        FileHandle.standardOutput.write(Data((text + end).utf8))
+        try? FileHandle.standardOutput.write(contentsOf: Data((text + end).utf8))
     }
 
     /// One line to standard error, then exit code 1.
     static func fail(_ line: String) -> Never {
-        FileHandle.standardError.write(Data("taskflow: \(line)\n".utf8))
+        try? FileHandle.standardError.write(contentsOf: Data("taskflow: \(line)\n".utf8))
         Foundation.exit(1)
     }
 }

@@ -10,8 +10,9 @@ struct Taskflow: AsyncParsableCommand {
             To try it, or to run it on one machine:     taskflow up
             To run its services where you like:         taskflow migrate, then taskflow serve
 
-            Settings come from flags, the environment, a file .env in the working folder, and the running \
-            installation's own file in .taskflow/, in this order. docs/operations.md lists them.
+            Settings come from flags, the environment, the running installation's own file in .taskflow/ (or the \
+            one that TASKFLOW_SETTINGS_FILE names), and a file .env in the working folder, in this order. \
+            docs/operations.md lists them.
             """,
         subcommands: [
             Up.self, Serve.self, Migrate.self, Demo.self, Keys.self, Gateway.self, Events.self, OpenAPI.self,

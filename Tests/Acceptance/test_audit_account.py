@@ -69,6 +69,14 @@ class AuditSignUp(Case):
         for password in ("x" * 128, "\U0001f600" * 12, "e\u0301" * 6, "x" * 127 + "\U0001f600"):
             self.ok(Client().post(SIGN_UP, form(unique("rule") + "@example.com", password=password)), 201)
 
+    def test_one_of_many_at_once(self):
+        address = unique("race") + "@example.com"
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda n: Client().post(
+                SIGN_UP, form(address.upper() if n % 2 else address)), range(8)))
+        self.assertEqual(sorted(a.status for a in answers), [201] + [409] * 7)
+        self.assertEqual(len(log_in(address).login_answer["organizations"]), 1)
+
     def test_all_wrong_fields_are_named_at_once(self):
         body = self.problem(Client().post(SIGN_UP, {"email": "x", "password": "y", "organization": " ", "z": 1}), 422)
         self.assertEqual({e["pointer"] for e in body["errors"]},
@@ -227,6 +235,19 @@ class AuditLogIn(Case):
         self.assertEqual(log_in(person.email).login_answer["organization"]["id"], other_id)
         log_in(person.email, organization=own_id.upper())
         self.assertEqual(log_in(person.email).login_answer["organization"]["id"], own_id)
+
+    def test_known_and_unknown_take_the_same_time(self):
+        known = [sign_up().email for _ in range(3)]
+
+        def median(addresses):
+            times = []
+            for address in addresses:
+                start = time.perf_counter()
+                Client().post(LOG_IN, {"email": address, "password": "wrong-password-12"})
+                times.append(time.perf_counter() - start)
+            return sorted(times)[len(times) // 2]
+        ratio = median(known * 3) / median([unique("nobody") + "@example.com" for _ in range(9)])
+        self.assertTrue(0.4 < ratio < 2.5, ratio)
 
     def test_fields(self):
         self.problem(Client().post(LOG_IN, {"email": "a@example.com"}), 422, pointer="/password")

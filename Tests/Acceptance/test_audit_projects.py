@@ -7,15 +7,6 @@ BASE = "/api/project_management/projects/"
 TRASH = "/api/project_management/trash/"
 
 
-def behind(answer, *people):
-    """Lets sessions of others see a write that was just answered."""
-    position = answer.headers.get("Taskflow-Position")
-    for person in people:
-        if position:
-            person.get("/api/project/tasks/?page_size=1", headers={"Taskflow-Position": position})
-            person.get(BASE + "?page_size=1", headers={"Taskflow-Position": position})
-
-
 class Roles(Case):
     @classmethod
     def setUpClass(cls):
@@ -149,7 +140,8 @@ class Roles(Case):
         self.problem(self.developer.delete(f"{path}collaborators/{self.manager.email}/"), 403)
         self.assertEqual(self.developer.delete(f"{path}collaborators/{self.developer.email.upper()}/").status, 204)
         self.problem(self.developer.delete(f"{path}collaborators/{self.developer.email}/"), 404)
-        self.problem(self.admin.post(f"{path}collaborators/{self.outsider.email}/", {"role": "x"}), 422, pointer="/role")
+        self.problem(self.admin.post(f"{path}collaborators/{self.outsider.email}/", {"role": "x"}), 422,
+                     pointer="/role")
 
 
 class Projects(Case):
@@ -188,7 +180,8 @@ class Projects(Case):
         self.assertEqual(self.ok(self.admin.get(path))["name"][:1], "x")
 
     def test_ids(self):
-        for name in ("0", "-1", "1.0", "abc", "9223372036854775808", "9223372036854775807", "99999999999999999999999999",
+        for name in ("0", "-1", "1.0", "abc", "9223372036854775808", "9223372036854775807",
+                     "99999999999999999999999999",
                      "+1", "01", "%E2%91%A0"):
             self.problem(self.admin.get(f"{BASE}{name}/"), 404)
             self.problem(self.admin.get(f"{BASE}{name}/collaborators/"), 404)
@@ -240,7 +233,8 @@ class Projects(Case):
         for name in ("id", "created_by", "updated_by", "created_at", "updated_at", "version", "collaborators"):
             self.problem(self.admin.patch(path, {name: None}), 422, pointer=f"/{name}", field_code="read-only")
         put = self.ok(self.admin.put(path, {"name": p["name"]}))
-        self.assertEqual((put["description"], put["status"], put["task_visibility"]), ("", "IN_PROGRESS", "collaborators"))
+        self.assertEqual((put["description"], put["status"], put["task_visibility"]),
+                         ("", "IN_PROGRESS", "collaborators"))
         self.problem(self.admin.put(path, {"description": "x"}), 422, pointer="/name", field_code="required")
         for field in ("name", "description", "status", "task_visibility"):
             self.problem(self.admin.patch(path, {field: None}), 422, pointer=f"/{field}")
@@ -317,7 +311,8 @@ class Projects(Case):
         self.assertIsNone(second["next"])
         self.assertEqual(self.ok(self.admin.get(second["previous"]))["results"], page["results"])
         cursor = urllib.parse.parse_qs(urllib.parse.urlsplit(page["next"]).query)["cursor"][0]
-        self.problem(self.admin.get(f"{BASE}{other['id']}/collaborators/?page_size=1&cursor={cursor}"), 400, "bad-cursor")
+        self.problem(self.admin.get(f"{BASE}{other['id']}/collaborators/?page_size=1&cursor={cursor}"), 400,
+                     "bad-cursor")
         self.problem(self.admin.get(f"{BASE}?cursor={cursor}"), 400, "bad-cursor")
 
     def test_idempotency(self):
@@ -386,7 +381,8 @@ class Projects(Case):
                                        ("DELETE", "/api/project_management/", "GET,HEAD,POST")):
             answer = self.admin.send(method, where, {} if method[0] == "P" else None)
             self.problem(answer, 405)
-            self.assertEqual(set(answer.headers["Allow"].replace(" ", "").split(",")) - {"OPTIONS"}, set(allowed.split(",")))
+            self.assertEqual(set(answer.headers["Allow"].replace(" ", "").split(",")) - {"OPTIONS"},
+                             set(allowed.split(",")))
         for where in (BASE, path, TRASH, path + "collaborators/", "/api/project_management"):
             got, head = self.admin.get(where), self.admin.send("HEAD", where)
             self.assertEqual((head.status, head.body, head.headers["ETag"]), (200, b"", got.headers["ETag"]))
@@ -402,19 +398,22 @@ class Projects(Case):
         one = f"/api/project/tasks/{t['id']}/"
         for method, where, body in (
                 ("GET", one, None), ("PATCH", one, {"title": "x"}), ("DELETE", one, None),
-                ("GET", f"/api/project/{p['id']}/tasks/", None), ("POST", f"/api/project/{p['id']}/tasks/", {"title": "x"}),
+                ("GET", f"/api/project/{p['id']}/tasks/", None),
+                                    ("POST", f"/api/project/{p['id']}/tasks/", {"title": "x"}),
                 ("GET", one + "subtasks/", None), ("POST", one + "subtasks/", {"title": "x"}),
                 ("GET", one + "collaborators/", None), ("GET", f"/api/project/tasks/{t['key']}/", None),
                 ("POST", f"/api/project/tasks/{other['id']}/restore/", None)):
             self.problem(self.admin.send(method, where, body), 404)
-        self.problem(self.admin.post("/api/project/tasks/", {"title": "x", "project": p["id"]}), 422, pointer="/project",
+        self.problem(self.admin.post("/api/project/tasks/", {"title": "x", "project": p["id"]}), 422,
+                     pointer="/project",
                      field_code="not-found")
         self.assertEqual([r for r in self.admin.pages("/api/project/tasks/") if r["project"] == p["id"]], [])
         self.assertEqual([r for r in self.admin.pages("/api/project/trash/") if r["project"] == p["id"]], [])
         stats = self.ok(self.admin.get("/api/account/"))["stats"]
         self.ok(self.admin.post(path + "restore/"))
         self.assertEqual([r["id"] for r in self.admin.pages(f"/api/project/{p['id']}/tasks/")], [t["id"]])
-        self.assertEqual([r["id"] for r in self.admin.pages("/api/project/trash/") if r["project"] == p["id"]], [other["id"]])
+        self.assertEqual([r["id"] for r in self.admin.pages("/api/project/trash/") if r["project"] == p["id"]],
+                         [other["id"]])
         after = self.ok(self.admin.get("/api/account/"))["stats"]
         self.assertEqual((after["total_projects"], after["pending_tasks"]),
                          (stats["total_projects"] + 1, stats["pending_tasks"] + 1))

@@ -94,7 +94,8 @@ class Roles(TaskCase):
         self.table(lambda who, t: who.get(f"/api/project/{self.id}/tasks/{t['key']}"), (200,) * 5 + (404,) * 5)
         self.table(lambda who, t: who.get(at(t) + "subtasks/"), (200,) * 5 + (404,) * 5, fresh=False)
         self.table(lambda who, t: who.get(at(t) + "collaborators/"), (200,) * 5 + (404,) * 5, fresh=False)
-        self.table(lambda who, t: who.get(f"{at(t)}collaborators/{self.worker.email}/"), (200,) * 5 + (404,) * 5, fresh=False)
+        self.table(lambda who, t: who.get(f"{at(t)}collaborators/{self.worker.email}/"), (200,) * 5 + (404,) * 5,
+                   fresh=False)
         self.table(lambda who, t: who.get(f"/api/project/{self.id}/tasks/"), (200,) * 6 + (404,) * 4, fresh=False)
         t = self.make()
         for name in self.everyone:
@@ -103,18 +104,12 @@ class Roles(TaskCase):
                 self.assertEqual(rows, [t["id"]] if name in self.everyone[:5] else [], name)
 
     def test_update(self):
-        for send in (lambda who, t: who.patch(at(t), {"title": unique("By")}),
-                     lambda who, t: who.put(at(t), {"title": unique("By")}),
-                     lambda who, t: who.post(at(t) + "subtasks/", {"title": unique("Under")}),
-                     lambda who, t: who.post(f"/api/project/{self.id}/tasks/", {"title": "u", "parent_task": t["id"]})):
-            answer = (200,) * 5 + (404,) * 5
-            probe = send(self.manager, self.make()).status
-            if probe == 201:
-                answer = (201,) * 5 + (404,) * 5
-            if send(self.bystander, self.make()).status == 422:
-                # In a body what cannot be seen is a wrong field.
-                answer = (201,) * 5 + (422,) + (404,) * 4
-            self.table(send, answer)
+        self.table(lambda who, t: who.patch(at(t), {"title": unique("By")}), (200,) * 5 + (404,) * 5)
+        self.table(lambda who, t: who.put(at(t), {"title": unique("By")}), (200,) * 5 + (404,) * 5)
+        self.table(lambda who, t: who.post(at(t) + "subtasks/", {"title": unique("Under")}), (201,) * 5 + (404,) * 5)
+        # In a body what cannot be seen is a wrong field.
+        self.table(lambda who, t: who.post(f"/api/project/{self.id}/tasks/", {"title": "u", "parent_task": t["id"]}),
+                   (201,) * 5 + (422,) + (404,) * 4)
         t = self.make()
         self.assertEqual(self.set(self.worker, t, title="w")["updated_by"]["email"], self.worker.email)
         self.problem(self.bystander.post(f"/api/project/{self.id}/tasks/", {"title": "u", "parent_task": t["id"]}), 422,
@@ -157,7 +152,8 @@ class Roles(TaskCase):
         self.assertEqual(self.creator.delete(f"{at(t)}collaborators/{self.creator.email}/").status, 204)
         self.assertEqual(self.creator.get(at(t)).status, 200)
         self.problem(self.manager.post(f"{at(t)}collaborators/{self.foreigner.email}/"), 404)
-        self.problem(self.manager.post(f"{at(t)}collaborators/{self.outsider.email}/"), 422, "not-a-project-collaborator")
+        self.problem(self.manager.post(f"{at(t)}collaborators/{self.outsider.email}/"), 422,
+                     "not-a-project-collaborator")
 
     def test_create(self):
         self.leave()
@@ -175,7 +171,8 @@ class Roles(TaskCase):
                 self.problem(answer, 422, pointer="/project", field_code="not-found")
         base = f"/api/project/{self.id}/tasks/"
         me = self.creator
-        for people, code in (([], 201), ([me.email], 201), ([me.email.upper()], 201), ([me.email, self.worker.email], 403),
+        for people, code in (([], 201), ([me.email], 201), ([me.email.upper()], 201),
+                             ([me.email, self.worker.email], 403),
                              ([self.worker.email], 403), (["nobody@example.com"], 403), ([self.outsider.email], 403)):
             answer = me.post(base, {"title": unique("x"), "collaborators": people})
             self.assertEqual(answer.status, code, (people, answer))
@@ -183,7 +180,8 @@ class Roles(TaskCase):
                 self.assertEqual(answer.json["code"], "own-tasks-only")
             else:
                 self.assertEqual([c["user"]["email"] for c in answer.json["collaborators"]], [me.email])
-        self.assertEqual(len(self.ok(me.post(base, {"title": "x", "also_collaborator": False}), 201)["collaborators"]), 1)
+        self.assertEqual(len(self.ok(me.post(base, {"title": "x", "also_collaborator": False}), 201)["collaborators"]),
+                         1)
         # 403 before 422.
         self.problem(me.post(base, {"title": "", "collaborators": ["nobody@example.com"]}), 403, "own-tasks-only")
         boss = self.manager
@@ -193,7 +191,8 @@ class Roles(TaskCase):
         t = self.ok(boss.post(base, {"title": "x", "collaborators": [boss.email], "also_collaborator": True}), 201)
         self.assertEqual([c["user"]["email"] for c in t["collaborators"]], [boss.email])
         # An admin sees every project, but collaborates on those alone that they were added to.
-        self.problem(self.admin.post(base, {"title": "x", "also_collaborator": True}), 422, pointer="/also_collaborator")
+        self.problem(self.admin.post(base, {"title": "x", "also_collaborator": True}), 422,
+                     pointer="/also_collaborator")
 
     def test_project_visibility(self):
         p = project(self.manager, task_visibility="project")
@@ -203,7 +202,8 @@ class Roles(TaskCase):
         s = self.sub(self.creator, t)
         self.assertEqual([r["id"] for r in self.bystander.pages(f"/api/project/{p['id']}/tasks/?ordering=created_at")],
                          [t["id"], s["id"]])
-        for method, path, body in (("PATCH", at(t), {"title": "x"}), ("PUT", at(t), {"title": "x"}), ("DELETE", at(t), None),
+        for method, path, body in (("PATCH", at(t), {"title": "x"}), ("PUT", at(t), {"title": "x"}),
+                                   ("DELETE", at(t), None),
                                    ("POST", at(t) + "subtasks/", {"title": "x"}),
                                    ("POST", f"{at(t)}collaborators/{self.bystander.email}/", None),
                                    ("POST", f"/api/project/{p['id']}/tasks/", {"title": "x", "parent_task": t["id"]}),
@@ -212,14 +212,16 @@ class Roles(TaskCase):
         before = self.bystander.get(at(t))
         self.assertEqual([x["id"] for x in before.json["subtasks"]], [s["id"]])
         # Back to the default: what was shown is gone at once.
-        answer = self.manager.patch(f"/api/project_management/projects/{p['id']}/", {"task_visibility": "collaborators"})
+        answer = self.manager.patch(f"/api/project_management/projects/{p['id']}/",
+                                    {"task_visibility": "collaborators"})
         self.ok(answer)
         seen_by(answer, self.bystander)
         self.problem(self.bystander.get(at(t)), 404)
         self.ok(self.manager.post(f"{at(t)}collaborators/{self.bystander.email}/"), 201)
         after = self.bystander.get(at(t))
         self.assertNotEqual(after.headers["ETag"], before.headers["ETag"])
-        self.assertEqual((after.json["subtasks"], self.ok(self.bystander.get(at(t) + "subtasks/"))["results"]), ([], []))
+        self.assertEqual((after.json["subtasks"], self.ok(self.bystander.get(at(t) + "subtasks/"))["results"]),
+                         ([], []))
         self.problem(self.bystander.get(at(s)), 404)
 
     def test_removed_from_the_project(self):
@@ -278,7 +280,8 @@ class Families(TaskCase):
         if self.status(self.admin, parent) != status:
             self.set(self.admin, parent, status=status)
         for m, s in zip(made, subtasks):
-            self.assertEqual(self.status(self.admin, m), "COMPLETED" if status == "COMPLETED" and s != "CANCELLED" else s)
+            self.assertEqual(self.status(self.admin, m), "COMPLETED" if status == "COMPLETED"
+                             and s != "CANCELLED" else s)
         return parent, made
 
     def test_completed_date(self):
@@ -290,8 +293,10 @@ class Families(TaskCase):
                 self.assertEqual((got["status"], got["completed_date"] is not None), (other, other == "COMPLETED"))
                 self.set(self.admin, t, status=status)
         t = task(self.admin, self.id, status="COMPLETED")
-        self.assertEqual(self.set(self.admin, t, status="COMPLETED", title="later")["completed_date"], t["completed_date"])
-        self.problem(self.admin.patch(at(t), {"completed_date": iso()}), 422, pointer="/completed_date", field_code="read-only")
+        self.assertEqual(self.set(self.admin, t, status="COMPLETED", title="later")["completed_date"],
+                         t["completed_date"])
+        self.problem(self.admin.patch(at(t), {"completed_date": iso()}), 422, pointer="/completed_date",
+                     field_code="read-only")
 
     def test_completing_a_parent(self):
         for status in ("PENDING", "IN_PROGRESS", "ON_HOLD", "CANCELLED"):
@@ -441,7 +446,8 @@ class Families(TaskCase):
                      field_code="nested-subtask")
         self.problem(self.admin.post(f"{ALL}424242/subtasks/", {"title": "x"}), 404)
         self.problem(self.admin.post(f"/api/project/{p['id']}/tasks/{free['id']}/subtasks/", {"title": "x"}), 404)
-        self.ok(self.admin.post(at(free) + "subtasks/", {"title": "x", "parent_task": free["id"], "project": self.id}), 201)
+        self.ok(self.admin.post(at(free) + "subtasks/", {"title": "x", "parent_task": free["id"], "project": self.id}),
+                201)
 
     def test_outside_parent(self):
         parent = task(self.admin, self.id, start_date=day(2), due_date=day(10))
@@ -450,10 +456,13 @@ class Families(TaskCase):
         self.assertEqual(s["start_date"], day(2))
         self.assertEqual(self.sub(self.admin, task(self.admin, self.id, start_date=day(-2)))["start_date"], day(0))
         for fields, pointer in (({"start_date": day(1)}, "/start_date"), ({"due_date": day(11)}, "/due_date"),
-                                ({"due_date": day(10) + "T23:59:59Z"}, None), ({"due_date": day(11) + "T00:00:00Z"}, "/due_date"),
-                                ({"start_date": day(1) + "T23:59:59Z"}, "/start_date"), ({"start_date": day(2) + "T00:00:00Z"}, None),
+                                ({"due_date": day(10) + "T23:59:59Z"}, None),
+                                ({"due_date": day(11) + "T00:00:00Z"}, "/due_date"),
+                                ({"start_date": day(1) + "T23:59:59Z"}, "/start_date"),
+                                ({"start_date": day(2) + "T00:00:00Z"}, None),
                                 ({"start_date": None}, None), ({"due_date": None}, None)):
-            for answer in (self.admin.patch(at(s), fields), self.admin.post(at(parent) + "subtasks/", {"title": "x", **fields})):
+            for answer in (self.admin.patch(at(s), fields),
+                           self.admin.post(at(parent) + "subtasks/", {"title": "x", **fields})):
                 if pointer:
                     self.problem(answer, 422, pointer=pointer, field_code="outside-parent")
                 else:
@@ -461,19 +470,23 @@ class Families(TaskCase):
         late = task(self.admin, self.id, start_date=day(0), due_date=day(20))
         self.problem(self.admin.patch(at(late), {"parent_task": parent["id"]}), 422, field_code="outside-parent",
                      pointer="/due_date")
-        self.problem(self.admin.patch(at(parent), {"start_date": day(3)}), 422, field_code="outside-parent", pointer="/start_date")
-        self.problem(self.admin.patch(at(parent), {"due_date": day(9)}), 422, field_code="outside-parent", pointer="/due_date")
+        self.problem(self.admin.patch(at(parent), {"start_date": day(3)}), 422, field_code="outside-parent",
+                     pointer="/start_date")
+        self.problem(self.admin.patch(at(parent), {"due_date": day(9)}), 422, field_code="outside-parent",
+                     pointer="/due_date")
         self.problem(self.admin.put(at(parent), {"title": "x", "due_date": day(9)}), 422, pointer="/due_date")
         # A parent without a date sets no bound; a deleted subtask is none.
         self.set(self.admin, parent, due_date=None)
         self.set(self.admin, s, due_date=day(30))
-        self.problem(self.admin.patch(at(parent), {"due_date": day(29)}), 422, field_code="outside-parent", pointer="/due_date")
+        self.problem(self.admin.patch(at(parent), {"due_date": day(29)}), 422, field_code="outside-parent",
+                     pointer="/due_date")
         for x in self.one(self.admin, parent)["subtasks"]:
             self.assertEqual(self.admin.delete(at(x)).status, 204)
         self.set(self.admin, parent, start_date=day(5), due_date=day(6))
         # Moments with moments compare to the microsecond.
         parent = task(self.admin, self.id, due_date=day(10) + "T12:00:00.000001Z")
-        self.problem(self.admin.post(at(parent) + "subtasks/", {"title": "x", "due_date": day(10) + "T12:00:00.000002Z"}),
+        self.problem(self.admin.post(at(parent) + "subtasks/",
+                                     {"title": "x", "due_date": day(10) + "T12:00:00.000002Z"}),
                      422, pointer="/due_date", field_code="outside-parent")
         self.sub(self.admin, parent, due_date=day(10) + "T12:00:00.000001Z")
         self.sub(self.admin, parent, due_date=day(10))
@@ -535,7 +548,8 @@ class Families(TaskCase):
         changed(self.admin.post(at(s) + "restore/"))
         tag = self.admin.get(at(parent)).headers["ETag"]
         # Nothing changed, nothing new.
-        for fields in ({"title": self.one(self.admin, s)["title"]}, {"due_date": day(3)}, {}, {"parent_task": parent["id"]},
+        for fields in ({"title": self.one(self.admin, s)["title"]}, {"due_date": day(3)}, {},
+                       {"parent_task": parent["id"]},
                        {"status": "COMPLETED"}):
             before = self.admin.get(at(s))
             answer = self.admin.patch(at(s), fields)
@@ -572,8 +586,10 @@ class Dates(TaskCase):
             self.assertEqual(self.one(self.admin, t)["start_date"][:10], given[:10])
         for value in ("2027-02-29", "2100-02-29", "1900-02-29", "2026-00-10", "2026-12-32", "0000-01-01", "10000-01-01",
                       "2026-1-1", "20261201", "2026-12-01T10:00Z", "2026-12-01T10:00:00", "2026-12-01T24:00:00Z",
-                      "2026-12-01T23:60:00Z", "2026-12-01T23:59:61Z", "2026-12-01T10:00:00+25:00", "2026-12-01T10:00:00+0100",
-                      "2026-12-01T10:00:00.Z", "2026-02-30T10:00:00Z", "", " 2026-12-01", "2026-12-01 ", "٢٠٢٦-١٢-٠١", 1764547200,
+                      "2026-12-01T23:60:00Z", "2026-12-01T23:59:61Z", "2026-12-01T10:00:00+25:00",
+                      "2026-12-01T10:00:00+0100",
+                      "2026-12-01T10:00:00.Z", "2026-02-30T10:00:00Z", "", " 2026-12-01", "2026-12-01 ", "٢٠٢٦-١٢-٠١",
+                      1764547200,
                       True, [], {}, "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"):
             for field in ("due_date", "start_date"):
                 self.problem(self.admin.post(self.base, {"title": "x", field: value}), 422, pointer=f"/{field}")
@@ -589,14 +605,16 @@ class Dates(TaskCase):
             for order in ("start_date", "-start_date", "due_date", "-due_date"):
                 rows = admin.pages(f"{base}?ordering={order}", 1)
                 self.assertEqual(len({r["id"] for r in rows}), len(rows))
-            for query in ("due_before=0001-01-01", "due_after=9999-12-31", "due_after=0001-01-01", "due_before=9999-12-31"):
+            for query in ("due_before=0001-01-01", "due_after=9999-12-31", "due_after=0001-01-01",
+                          "due_before=9999-12-31"):
                 self.ok(admin.get(f"{base}?{query}"))
             self.ok(admin.patch(at(first), {"title": "again"}))
 
     def test_judged_on_the_merged_task(self):
         t = self.ok(self.admin.post(self.base, {"title": "x", "start_date": day(5), "due_date": day(8)}), 201)
         self.problem(self.admin.patch(at(t), {"due_date": day(4)}), 422, pointer="/due_date", field_code="before-start")
-        self.problem(self.admin.patch(at(t), {"start_date": day(9)}), 422, pointer="/due_date", field_code="before-start")
+        self.problem(self.admin.patch(at(t), {"start_date": day(9)}), 422, pointer="/due_date",
+                     field_code="before-start")
         self.set(self.admin, t, start_date=day(9), due_date=day(9))
         self.problem(self.admin.put(at(t), {"title": "x", "due_date": day(8)}), 422, pointer="/due_date",
                      field_code="before-start")
@@ -605,7 +623,8 @@ class Dates(TaskCase):
         # Civil with a moment: days are compared, so a due moment on the start's day is not before it.
         self.set(self.admin, t, start_date=day(3), due_date=day(3) + "T00:00:00Z")
         self.set(self.admin, t, start_date=day(3) + "T23:59:59Z", due_date=day(3))
-        self.problem(self.admin.patch(at(t), {"due_date": day(3) + "T23:59:58.999999Z"}), 422, field_code="before-start",
+        self.problem(self.admin.patch(at(t), {"due_date": day(3) + "T23:59:58.999999Z"}), 422,
+                     field_code="before-start",
                      pointer="/due_date")
         self.set(self.admin, t, due_date=day(3) + "T23:59:59Z")
 
@@ -615,16 +634,19 @@ class Dates(TaskCase):
             "title": "x", "description": "d", "priority": "HIGH", "status": "ON_HOLD", "start_date": "2020-02-02",
             "due_date": day(3), "parent_task": parent["id"], "also_collaborator": True}), 201)
         got = self.ok(self.admin.put(at(t), {"title": "y"}))
-        self.assertEqual((got["title"], got["description"], got["priority"], got["status"], got["start_date"], got["due_date"],
+        self.assertEqual((got["title"], got["description"], got["priority"], got["status"], got["start_date"],
+                          got["due_date"],
                           got["parent_task"], len(got["collaborators"])),
                          ("y", "", "MEDIUM", "ON_HOLD", "2020-02-02", None, parent["id"], 1))
         self.problem(self.admin.put(at(t), {"priority": "LOW"}), 422, pointer="/title", field_code="required")
         for field in ("title", "description", "priority", "status"):
             self.problem(self.admin.patch(at(t), {field: None}), 422, pointer=f"/{field}")
-        for field in ("id", "key", "project", "completed_date", "collaborators", "created_by", "updated_by", "created_at",
+        for field in ("id", "key", "project", "completed_date", "collaborators", "created_by", "updated_by",
+                      "created_at",
                       "updated_at", "version", "subtasks"):
             self.problem(self.admin.patch(at(t), {field: "other"}), 422, pointer=f"/{field}", field_code="read-only")
-            self.problem(self.admin.put(at(t), {"title": "y", field: 77777}), 422, pointer=f"/{field}", field_code="read-only")
+            self.problem(self.admin.put(at(t), {"title": "y", field: 77777}), 422, pointer=f"/{field}",
+                         field_code="read-only")
         self.problem(self.admin.patch(at(t), {"also_collaborator": True}), 422, pointer="/also_collaborator")
         merge = {"Content-Type": "application/merge-patch+json; charset=utf-8"}
         self.assertEqual(self.ok(self.admin.patch(at(t), {"start_date": None}, headers=merge))["start_date"], None)
@@ -639,9 +661,12 @@ class Dates(TaskCase):
         self.problem(self.admin.post(self.base, {"title": "x", "collaborators": "a@b"}), 422, pointer="/collaborators")
         self.problem(self.admin.post(self.base, {"title": "x", "collaborators": [1]}), 422, pointer="/collaborators/0")
         self.problem(self.admin.post(self.base, {"title": "x", "collaborators": None}), 422, pointer="/collaborators")
-        self.problem(self.admin.post(self.base, {"title": "x", "collaborators": ["a\x00@b"]}), 422, pointer="/collaborators/0")
-        self.problem(self.admin.post(self.base, {"title": "x", "also_collaborator": "yes"}), 422, pointer="/also_collaborator")
-        self.problem(self.admin.post(self.base, {"title": "x", "id": 1}), 422, pointer="/id", field_code="unknown-field")
+        self.problem(self.admin.post(self.base, {"title": "x", "collaborators": ["a\x00@b"]}), 422,
+                     pointer="/collaborators/0")
+        self.problem(self.admin.post(self.base, {"title": "x", "also_collaborator": "yes"}), 422,
+                     pointer="/also_collaborator")
+        self.problem(self.admin.post(self.base, {"title": "x", "id": 1}), 422, pointer="/id",
+                     field_code="unknown-field")
         self.problem(self.admin.post(self.base, {"title": "x", "priority": "high"}), 422, pointer="/priority")
         body = self.problem(self.admin.post(self.base, {"title": "", "priority": 1, "due_date": "x", "zzz": 0}), 422)
         self.assertEqual({e["pointer"] for e in body["errors"]}, {"/title", "/priority", "/due_date", "/zzz"})
@@ -663,9 +688,11 @@ class Dates(TaskCase):
             after = end.isoformat().replace("+00:00", "Z")
             ids = {r["id"] for r in admin.pages(f"{base}?due_before={urllib.parse.quote(after)}")}
             self.assertIn(today["id"], ids)
-            self.assertNotIn(today["id"], {r["id"] for r in admin.pages(f"{base}?due_before={urllib.parse.quote(inside)}")})
+            self.assertNotIn(today["id"],
+                             {r["id"] for r in admin.pages(f"{base}?due_before={urllib.parse.quote(inside)}")})
             self.assertIn(today["id"], {r["id"] for r in admin.pages(f"{base}?due_after={urllib.parse.quote(inside)}")})
-            self.assertNotIn(today["id"], {r["id"] for r in admin.pages(f"{base}?due_after={urllib.parse.quote(after)}")})
+            self.assertNotIn(today["id"],
+                             {r["id"] for r in admin.pages(f"{base}?due_after={urllib.parse.quote(after)}")})
             # A civil date as a value is the begin of its day.
             self.assertIn(today["id"], {r["id"] for r in admin.pages(f"{base}?due_after={today['due_date']}")})
             self.assertNotIn(today["id"], {r["id"] for r in admin.pages(f"{base}?due_before={today['due_date']}")})
@@ -687,7 +714,8 @@ class Overdue(TaskCase):
         pending, progress, held, cancelled, done, today = (
             make(due_date=due), make(due_date=due, status="IN_PROGRESS"), make(due_date=due, status="ON_HOLD"),
             make(due_date=due, status="CANCELLED"), make(due_date=due, status="COMPLETED"), make(due_date=day(0, zone)))
-        others = [make(due_date=due, status=s) for s in ("PENDING", "IN_PROGRESS", "PENDING", "PENDING", "IN_PROGRESS", "PENDING")]
+        others = [make(due_date=due, status=s)
+                  for s in ("PENDING", "IN_PROGRESS", "PENDING", "PENDING", "IN_PROGRESS", "PENDING")]
         cleared, future, cleared_to, byhand, reopened, put = others
         parent = make(due_date=due)
         s = self.sub(admin, parent, start_date=None, due_date=due)
@@ -706,13 +734,15 @@ class Overdue(TaskCase):
         # Nobody sets it by hand, naming it where it is so sets nothing.
         for t in (held, done, today):
             self.problem(admin.patch(at(t), {"status": "OVERDUE"}), 422, pointer="/status", field_code="not-settable")
-            self.problem(admin.put(at(t), {"title": "x", "status": "OVERDUE"}), 422, pointer="/status", field_code="not-settable")
+            self.problem(admin.put(at(t), {"title": "x", "status": "OVERDUE"}), 422, pointer="/status",
+                         field_code="not-settable")
         tag = admin.get(at(pending)).headers["ETag"]
         self.assertEqual(admin.patch(at(pending), {"status": "OVERDUE"}).headers["ETag"], tag)
         # An unchanged past date is no obstacle, to no change; a changed one must be in the future.
         self.ok(admin.put(at(pending), {"title": "late", "due_date": due, "priority": "HIGH"}))
         self.assertEqual(self.status(admin, pending), "OVERDUE")
-        self.problem(admin.patch(at(pending), {"due_date": iso(seconds=-1)}), 422, pointer="/due_date", field_code="in-past")
+        self.problem(admin.patch(at(pending), {"due_date": iso(seconds=-1)}), 422, pointer="/due_date",
+                     field_code="in-past")
         self.set(admin, pending, description="x", due_date=self.one(admin, pending)["due_date"])
         # Clearing or moving brings the earlier status back, unless the request sets another.
         self.assertEqual(self.set(admin, cleared, due_date=None)["status"], "PENDING")
@@ -772,7 +802,8 @@ class Dashboard(TaskCase):
                                               "is_active", "profile_img", "created_at", "updated_at", "version"})
         self.assertEqual(set(empty["organization"]) - {"version"},
                          {"id", "name", "time_zone", "reminder_hour", "created_at", "updated_at"})
-        self.assertEqual(empty["stats"], {"total_projects": 0, "completed_projects": 0, "pending_tasks": 0, "due_tasks": 0,
+        self.assertEqual(empty["stats"],
+                         {"total_projects": 0, "completed_projects": 0, "pending_tasks": 0, "due_tasks": 0,
                                           "overdue_tasks": 0})
         p = project(manager)
         done = project(manager, status="COMPLETED")
@@ -780,7 +811,8 @@ class Dashboard(TaskCase):
         self.assertEqual(manager.delete(f"/api/project_management/projects/{gone['id']}/").status, 204)
         hidden = project(admin)
         collaborate(manager, p["id"], developer)
-        mine = [task(manager, p["id"], title=f"t{n}", due_date=day(n), collaborators=[developer.email]) for n in range(12)]
+        mine = [task(manager, p["id"], title=f"t{n}", due_date=day(n), collaborators=[developer.email])
+                for n in range(12)]
         task(manager, p["id"], collaborators=[developer.email])
         task(manager, p["id"], status="COMPLETED", due_date=day(1), collaborators=[developer.email])
         task(manager, p["id"], status="CANCELLED", due_date=day(1), collaborators=[developer.email])
@@ -803,3 +835,131 @@ class Dashboard(TaskCase):
         answer = developer.get("/api/account/")
         self.assertEqual(answer.headers["Cache-Control"], "no-store")
         self.assertEqual(developer.send("HEAD", "/api/account/").status, 200)
+
+
+class People(TaskCase):
+    def test_inactive_and_unknown(self):
+        admin = sign_up()
+        p = project(admin)
+        person, gone = add_user(admin), add_user(admin)
+        for each in (person, gone):
+            collaborate(admin, p["id"], each)
+        base = f"/api/project/{p['id']}/tasks/"
+        kept = task(admin, p["id"], collaborators=[gone.email])
+        t = task(admin, p["id"])
+        self.ok(admin.patch(f"/api/organization/users/{gone.email}/", {"is_active": False}))
+        self.problem(admin.post(f"{at(t)}collaborators/{gone.email}/"), 422, "inactive-user")
+        names = [person.email, gone.email, "nobody@example.com", person.email.upper(), "no address",
+                 "\u212aate@example.com"]
+        body = self.problem(admin.post(base, {"title": "x", "collaborators": names}), 422)
+        self.assertEqual([(e["pointer"], e["code"]) for e in body["errors"]][:2],
+                         [("/collaborators/1", "inactive-user"), ("/collaborators/2", "not-found")])
+        self.assertEqual({e["pointer"] for e in body["errors"]}, {f"/collaborators/{n}" for n in range(1, 6)})
+        self.assertEqual(len(admin.pages(base)), 2)
+        # Somebody deactivated stays where they are, and is found there.
+        self.assertEqual(self.one(admin, kept)["collaborators"][0]["user"]["email"], gone.email)
+        self.assertEqual([r["id"] for r in admin.pages(f"{ALL}?collaborator={gone.email}")], [kept["id"]])
+        self.assertEqual(admin.delete(f"{at(kept)}collaborators/{gone.email}/").status, 204)
+        self.problem(gone.get(ALL), 401)
+
+    def test_addresses_in_paths(self):
+        admin = sign_up()
+        p = project(admin)
+        address = unique("o'neil+tag!#"[:10]) + "&=~^{|}*@Example.com"
+        person = add_user(admin, email=address, log_in_too=False)
+        quoted = urllib.parse.quote(address, safe="")
+        answer = admin.post(f"/api/project_management/projects/{p['id']}/collaborators/{quoted}/")
+        self.ok(answer, 201)
+        self.assertEqual(self.ok(admin.get(answer.headers["Location"]))["user"]["id"], person["id"])
+        t = task(admin, p["id"], collaborators=[address.upper()])
+        self.assertEqual(self.ok(admin.get(f"{at(t)}collaborators/{quoted}/"))["user"]["email"], address)
+        self.assertEqual(admin.delete(f"{at(t)}collaborators/{quoted}/").status, 204)
+        answer = admin.post(f"{at(t)}collaborators/{quoted.lower()}/")
+        self.ok(answer, 201)
+        self.assertEqual(self.ok(admin.get(answer.headers["Location"]))["user"]["email"], address)
+        self.assertEqual([r["id"] for r in admin.pages(f"{ALL}?collaborator={quoted}")], [t["id"]])
+
+    def test_order_follows_the_zone(self):
+        admin = sign_up()
+        p = project(admin)
+        civil = task(admin, p["id"], start_date="2030-06-10", due_date="2030-06-10")
+        moment = task(admin, p["id"], start_date="2030-06-09T20:00:00Z", due_date="2030-06-10T12:00:00Z")
+        for zone, starts, dues in (("UTC", [moment, civil], [moment, civil]),
+                                   ("Pacific/Kiritimati", [civil, moment], [civil, moment]),
+                                   ("Europe/Berlin", [moment, civil], [moment, civil])):
+            self.ok(admin.patch("/api/organization/", {"time_zone": zone}))
+            for order, wanted in (("start_date", starts), ("due_date", dues), ("-start_date", starts[::-1]),
+                                  ("-due_date", dues[::-1])):
+                self.assertEqual([r["id"] for r in admin.pages(f"{ALL}?ordering={order}", 1)],
+                                 [t["id"] for t in wanted], (zone, order))
+        self.assertEqual(self.one(admin, civil)["due_date"], "2030-06-10")
+
+
+class Races(TaskCase):
+    def both(self, pool, *sends):
+        return [f.result() for f in [pool.submit(s) for s in sends]]
+
+    def test_families(self):
+        admin = sign_up()
+        other = log_in(admin.email)
+        p = project(admin)
+        base = f"/api/project/{p['id']}/tasks/"
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for _ in range(8):
+                # Each under the other: one level, so that one at most can be.
+                a, b = task(admin, p["id"]), task(admin, p["id"])
+                answers = self.both(pool, lambda: admin.patch(at(a), {"parent_task": b["id"]}),
+                                    lambda: other.patch(at(b), {"parent_task": a["id"]}))
+                self.assertEqual(sorted(x.status for x in answers), [200, 422], answers)
+                # A subtask for a task that becomes one.
+                a, b = task(admin, p["id"]), task(admin, p["id"])
+                answers = self.both(pool, lambda: admin.post(at(a) + "subtasks/", {"title": "s"}),
+                                    lambda: other.patch(at(a), {"parent_task": b["id"]}))
+                self.assertEqual(len([x for x in answers if x.status < 300]), 1, answers)
+                # A subtask for a parent that is being deleted is no orphan.
+                a = task(admin, p["id"])
+                answers = self.both(pool, lambda: admin.post(at(a) + "subtasks/", {"title": "s"}),
+                                    lambda: other.delete(at(a)))
+                self.assertEqual(answers[1].status, 204)
+                self.assertIn(answers[0].status, (201, 404))
+                if answers[0].status == 201:
+                    self.problem(admin.get(at(answers[0].json)), 404)
+                # The last open subtask completes while another one comes.
+                a = task(admin, p["id"])
+                s = self.sub(admin, a)
+                answers = self.both(pool, lambda: admin.patch(at(s), {"status": "COMPLETED"}),
+                                    lambda: other.post(at(a) + "subtasks/", {"title": "late"}))
+                self.assertEqual([x.status for x in answers], [200, 201])
+                self.assertIn(self.status(admin, a), ("PENDING", "IN_PROGRESS"))
+                # Two collaborators' requests at once.
+                answers = self.both(pool, lambda: admin.post(f"{at(a)}collaborators/{admin.email}/"),
+                                    lambda: other.post(f"{at(a)}collaborators/{admin.email}/"))
+                self.assertEqual(sorted(x.status for x in answers), [201, 409])
+                answers = self.both(pool, lambda: admin.delete(at(a)), lambda: other.delete(at(a)))
+                self.assertEqual(sorted(x.status for x in answers), [204, 404])
+                answers = self.both(pool, lambda: admin.post(at(a) + "restore/"),
+                                    lambda: other.post(at(a) + "restore/"))
+                self.assertEqual(sorted(x.status for x in answers), [200, 409])
+        rows = {r["id"]: r for r in admin.pages(base)}
+        for r in rows.values():
+            if r["parent_task"]:
+                self.assertIsNone(rows[r["parent_task"]]["parent_task"])
+
+    def test_leaving_while_being_named(self):
+        admin = sign_up()
+        person, other = add_user(admin), log_in(admin.email)
+        p = project(admin)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for _ in range(6):
+                collaborate(admin, p["id"], person)
+                t = task(admin, p["id"])
+                answers = self.both(
+                    pool, lambda: other.post(f"/api/project/{p['id']}/tasks/",
+                                             {"title": "n", "collaborators": [person.email]}),
+                    lambda: admin.delete(f"/api/project_management/projects/{p['id']}/collaborators/{person.email}/"))
+                self.assertEqual(answers[1].status, 204)
+                self.assertIn(answers[0].status, (201, 422))
+                if answers[0].status == 201:
+                    seen_by(answers[1], other)
+                    self.assertEqual(self.one(other, answers[0].json)["collaborators"], [])
+                self.problem(admin.post(f"{at(t)}collaborators/{person.email}/"), 422, "not-a-project-collaborator")

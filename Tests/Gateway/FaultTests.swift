@@ -36,14 +36,14 @@ import Testing
 
     @Test func slowServicesTimeOutAndFullOnesRefuse() async throws {
         let service = try await echo()
-        let text = RunningGateway.text(upstream: "timeout 300ms   max_in_flight 1   queue 1", service: service)
+        let text = RunningGateway.text(upstream: "timeout 2s   max_in_flight 1   queue 1", service: service)
         try await RunningGateway.run(text) { gateway in
-            async let first = gateway.get("/open/slow")
-            async let second = gateway.get("/open/slow")
-            async let third = gateway.get("/open/slow")
+            async let first = gateway.get("/open/slower")
+            async let second = gateway.get("/open/slower")
+            async let third = gateway.get("/open/slower")
             let statuses = try await [first.status, second.status, third.status].sorted()
             #expect(statuses == [503, 504, 504])
-            let late = try await gateway.get("/open/slow")
+            let late = try await gateway.get("/open/slower")
             #expect(late.content.contains("upstream-timeout"))
             #expect(!late.contains("127.0.0.1"))
         }

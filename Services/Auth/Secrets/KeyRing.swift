@@ -58,7 +58,7 @@ final class KeyRing: Sendable {
                 logger.error(
                     """
                     a signing key cannot be decrypted: TASKFLOW_SECRET is not the one it was made with; restore it, or \
-                    make a new key with `taskflow keys rotate --now`
+                    make a new key with `taskflow keys rotate --immediately`
                     """,
                     metadata: ["kid": "\(record.keyID)"]
                 )

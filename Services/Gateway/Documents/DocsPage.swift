@@ -88,7 +88,7 @@ struct DocsPage {
         )
         if let body = value["requestBody"].map(resolved) {
             html += "<h3>Body</h3>\(paragraphs(body["description"]?.text))"
-            content(body["content"])
+            content(body["content"], unfolds: true)
         }
         html += "<h3>Answers</h3><table><thead><tr><th>Status</th><th>Meaning</th></tr></thead><tbody>"
         for response in value["responses"]?.members ?? [] {
@@ -114,10 +114,17 @@ struct DocsPage {
         html += "</tbody></table>"
     }
 
-    private mutating func content(_ content: JSON?) {
+    /// Each content type with its form; `unfolds` shows the members of one that has a name, too.
+    private mutating func content(_ content: JSON?, unfolds: Bool = false) {
+        var shown: Set<String> = []
         for kind in content?.members ?? [] {
             html += "<p><code>\(escaped(kind.key))</code> \(form(kind.value["schema"]))</p>"
-            if let schema = kind.value["schema"], schema["$ref"] == nil { properties(schema, depth: 0) }
+            // Two content types of one form show its members once.
+            if let schema = kind.value["schema"], schema["$ref"] == nil || unfolds,
+                shown.insert(schema["$ref"]?.text ?? kind.key).inserted
+            {
+                properties(resolved(schema), depth: 0)
+            }
             let examples =
                 (kind.value["example"].map { [$0] } ?? [])
                 + (kind.value["examples"]?.members.compactMap { $0.value["value"] } ?? [])
@@ -143,7 +150,7 @@ struct DocsPage {
     }
 
     private mutating func properties(_ schema: JSON, depth: Int) {
-        let parts = [schema] + (schema["allOf"]?.elements ?? [])
+        let parts = [schema] + (schema["allOf"]?.elements ?? []).map(resolved)
         let properties = parts.flatMap { $0["properties"]?.members ?? [] }
         guard !properties.isEmpty, depth < 4 else { return }
         let required = parts.flatMap { $0["required"]?.elements ?? [] }.compactMap(\.text)

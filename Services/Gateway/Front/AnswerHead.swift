@@ -84,14 +84,11 @@ enum StatusPhrase {
 
 extension Rejection {
     /// The body, RFC 9457; the same members in the same order as the services'.
-    func body(instance: String?, requestID: String) -> [UInt8] {
-        var members: [(key: String, value: JSON)] = [
+    func body(instance: String, requestID: String) -> [UInt8] {
+        JSON.object([
             ("type", .string("about:blank")), ("title", .string(StatusPhrase.text(status))),
-            ("status", .integer(Int64(status))), ("detail", .string(detail)),
-        ]
-        if let instance { members.append(("instance", .string(instance))) }
-        members.append(("code", .string(code)))
-        members.append(("request_id", .string(requestID)))
-        return JSON.object(members).encoded()
+            ("status", .integer(Int64(status))), ("detail", .string(detail)), ("instance", .string(instance)),
+            ("code", .string(code)), ("request_id", .string(requestID)),
+        ]).encoded()
     }
 }

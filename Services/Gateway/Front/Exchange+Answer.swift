@@ -95,9 +95,15 @@ extension Exchange {
         answerLocally(
             rejection.status,
             fields,
-            rejection.body(instance: target?.path, requestID: requestID),
+            rejection.body(instance: target?.path ?? rawPath, requestID: requestID),
             closes: rejection.closes
         )
+    }
+
+    /// What was asked for where it is no path that could be routed; the root for what never became a request.
+    private var rawPath: String {
+        let path = head.target.prefix { $0 != "?" && $0 != "#" }
+        return path.hasPrefix("/") ? String(path) : "/"
     }
 
     func answerLocally(_ status: Int, _ fields: [HeaderFields.Field], _ body: [UInt8], closes: Bool = false) {

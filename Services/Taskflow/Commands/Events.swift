@@ -54,7 +54,7 @@ struct Events: AsyncParsableCommand {
 
     struct Parked: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Events that failed five times and wait for a decision, and those waiting behind them."
+            abstract: "Events whose five retries failed and that wait for a decision, and those waiting behind them."
         )
         @OptionGroup var target: Target
 

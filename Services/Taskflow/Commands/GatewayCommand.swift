@@ -30,7 +30,9 @@ struct Gateway: AsyncParsableCommand {
             try await Program.run {
                 let mistakes = GatewayConfiguration.check(try Gateway.text(of: file), file: file ?? "gateway.conf")
                 guard mistakes.isEmpty else {
-                    FileHandle.standardError.write(Data((mistakes.joined(separator: "\n") + "\n").utf8))
+                    try? FileHandle.standardError.write(
+                        contentsOf: Data((mistakes.joined(separator: "\n") + "\n").utf8)
+                    )
                     throw ExitCode(1)
                 }
                 Program.say("\(file ?? "the built-in gateway.conf") is good.")

@@ -17,8 +17,8 @@ struct OpenAPI: AsyncParsableCommand {
                 openAPI: ServiceName.documents,
                 publicURL: config.text("TASKFLOW_PUBLIC_URL", default: "http://127.0.0.1:8080")
             )
-            FileHandle.standardOutput.write(Data(document))
-            FileHandle.standardOutput.write(Data("\n".utf8))
+            try? FileHandle.standardOutput.write(contentsOf: Data(document))
+            try? FileHandle.standardOutput.write(contentsOf: Data("\n".utf8))
         }
     }
 }

@@ -176,7 +176,7 @@ struct Welcome: Service {
         lines.append("  Mails                   " + (mails.map { "as files in \($0)" } ?? "by SMTP"))
         lines.append("  Data                    \(installation.directory)")
         lines += ["", "  Ctrl-C stops it; the data stays.", ""]
-        FileHandle.standardOutput.write(Data(lines.joined(separator: "\n").utf8))
+        try? FileHandle.standardOutput.write(contentsOf: Data(lines.joined(separator: "\n").utf8))
     }
 
     private func signUp(_ client: HTTPClient) async throws -> DemoLogin? {

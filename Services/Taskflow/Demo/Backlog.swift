@@ -1,7 +1,7 @@
 import Foundation
 
 /// A project's backlog from a CSV file with the columns `issuekey,title,description,storypoint`.
-struct Backlog {
+struct Backlog: Sendable {
     /// The file's name without its ending; names the project.
     let name: String
     /// Letters before the dash of the first issue's key, if they make a project key.
@@ -9,7 +9,7 @@ struct Backlog {
     /// In the file's order.
     let issues: [Issue]
 
-    struct Issue {
+    struct Issue: Sendable {
         /// The record's number in the file, the header being 1.
         let record: Int
         let title: String

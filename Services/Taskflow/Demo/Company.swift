@@ -1,7 +1,7 @@
 import Chronology
 
 /// A made-up company, the same for the same seed.
-struct Company {
+struct Company: Sendable {
     let name: String
     let domain: String
     let departments: [String]
@@ -9,7 +9,7 @@ struct Company {
     let people: [Person]
     let projects: [ProjectPlan]
 
-    struct Person {
+    struct Person: Sendable {
         let firstName: String
         let lastName: String
         let email: String
@@ -17,7 +17,7 @@ struct Company {
         let department: String
     }
 
-    struct ProjectPlan {
+    struct ProjectPlan: Sendable {
         let name: String
         let description: String
         let status: String
@@ -27,7 +27,7 @@ struct Company {
         let tasks: [TaskPlan]
     }
 
-    struct TaskPlan {
+    struct TaskPlan: Sendable {
         let title: String
         let description: String
         let priority: String
@@ -39,7 +39,7 @@ struct Company {
         let subtasks: [TaskPlan]
     }
 
-    enum Due {
+    enum Due: Sendable {
         case day(CivilDate)
         case moment(Timestamp)
 

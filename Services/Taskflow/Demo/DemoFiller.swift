@@ -184,7 +184,7 @@ struct DemoFiller {
         }
         progress.finish()
         let lines = refused.withLock { $0 }
-        for line in lines { FileHandle.standardError.write(Data((line + "\n").utf8)) }
+        for line in lines { try? FileHandle.standardError.write(contentsOf: Data((line + "\n").utf8)) }
         if email == nil { Program.say("Log in at \(origin) as\n  \(login)  \(password)") }
         if !lines.isEmpty {
             Program.fail("\(lines.count) issues were refused, all others are loaded")
