@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test lint format packages build
+.PHONY: run test acceptance lint format packages build
 
 SHELL := /bin/bash
 
@@ -11,6 +11,11 @@ run: packages
 # Builds everything and runs all tests on a throw-away Postgres and Redis.
 test: packages
 	@Tests/run.sh $(ARGUMENTS)
+
+# Every acceptance test against the built program, through its gateway.
+acceptance: packages
+	swift build --product taskflow
+	Tests/Acceptance/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
 lint:
 	swift format lint --strict --parallel -r Services Shared Tests Package.swift

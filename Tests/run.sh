@@ -57,11 +57,13 @@ log=$folder/test.log
 status=0
 swift test --skip-build "$@" 2>&1 | tee "$log" || status=$?
 # Then the finished program from outside: as one process, and with a process for each service and two of Task.
-# The servers above are not used for that; it starts its own with `taskflow up`.
+# The servers above are not used for that; it starts its own with `taskflow up`. `make acceptance` runs all of them.
 if [ $# -eq 0 ]; then
-    for mode in "" --processes; do
-        Tests/Acceptance/run.py --binary "$(swift build --show-bin-path)/taskflow" $mode 2>&1 | tee -a "$log" || status=$?
-    done
+    binary=$(swift build --show-bin-path)/taskflow
+    journeys=(test_account test_conventions test_notifications test_organization test_projects test_tasks)
+    audits=(test_audit_lists test_audit_projects test_audit_tasks)
+    Tests/Acceptance/run.py --binary "$binary" "${journeys[@]}" "${audits[@]}" 2>&1 | tee -a "$log" || status=$?
+    Tests/Acceptance/run.py --binary "$binary" --processes "${journeys[@]}" 2>&1 | tee -a "$log" || status=$?
 fi
 count() { awk -v word="$1" '
     /^[^ ]+ Test run with / { next }
