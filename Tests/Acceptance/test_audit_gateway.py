@@ -275,8 +275,7 @@ class AuditFraming(Case):
                 answers = exchange((login + form + smuggled).encode("latin-1"))
                 self.assertIn(answers[0].status, (400, 413, 501), answers)
                 # Refused and closed: what follows is never read as a request.
-                self.assertTrue(len(answers) == 1 or answers[0].headers.get("Connection") != "close", answers)
-                self.assertNotIn(200, [a.status for a in answers[:1]])
+                self.assertEqual(len(answers), 1, answers)
         first = exchange((login + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n").encode())
         self.assertEqual([a.status for a in first], [501])
         self.assertEqual([a.status for a in exchange(b"POST /api/account/login HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")],
