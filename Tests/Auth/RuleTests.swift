@@ -47,6 +47,9 @@ import Testing
         // One flag is two code points, a family of emoji seven; what people see as one character is not counted.
         #expect(code(String(repeating: "🇨🇭", count: 5) + "x") == "too-short")
         #expect(code("🇨🇭🇩🇪🇫🇷🇮🇹🇦🇹🇬🇧") == nil)
+        // What repeats itself is tried first while it is short.
+        #expect(code(String(repeating: "x", count: 128)) == nil)
+        #expect(code(String(repeating: "é", count: 12)) == nil)
         #expect(PasswordRule(minimum: 8).failure("kz7 wqp3", of: person, at: "/p") == nil)
     }
 
