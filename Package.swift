@@ -133,7 +133,7 @@ let package = Package(
                 httpTypes, nioCore, nioPosix, nioHTTP1,
                 nioHTTPTypes, nioHTTPTypesHTTP1, httpClient, logging, metrics, lifecycle, configuration, crypto, yams,
             ],
-            embedding: ["Documents/docs.css", "Documents/docs.js", "gateway.conf", "openapi.yaml"]
+            embedding: ["Documents/docs.css", "Documents/docs.js", "asyncapi.yaml", "gateway.conf", "openapi.yaml"]
         ),
         service(
             "Auth",

@@ -74,7 +74,8 @@ public enum GatewayApp {
                     .map { ($0.key, try YAMLDocument.read($0.value, name: $0.key)) },
                 publicURL: settings.installation.publicURL,
                 routes: configuration.routeRules
-            )
+            ),
+            asyncAPI: PackageResources.asyncapi_yaml
         )
         let front = Front(
             table: table,

@@ -208,6 +208,13 @@ import Testing
             let tag = try #require(docs.field("etag"))
             #expect(try await gateway.get("/api/docs", "If-None-Match: \(tag)\r\n").status == 304)
             #expect(try await gateway.get("/api/openapi.json").content.contains("\"openapi\":\"3.1.0\""))
+            let events = try await gateway.get("/api/asyncapi.json")
+            #expect(events.field("content-type") == "application/json; charset=utf-8")
+            #expect(events.content.hasPrefix("{\"asyncapi\":\"3.0.0\""))
+            #expect(events.content.contains("\"task.created\""))
+            let yaml = try await gateway.get("/api/asyncapi.yaml/")
+            #expect(yaml.field("content-type") == "application/yaml; charset=utf-8")
+            #expect(yaml.content.contains("\nasyncapi: 3.0.0\n"))
         }
     }
 

@@ -13,9 +13,20 @@ struct Documents: Sendable {
     }
 
     private let openAPI: Page
+    private let asyncAPI: (json: Page, yaml: Page)
     private let docs: Page
 
-    init(openAPI document: JSON) {
+    /// - Parameters:
+    ///   - document: what is asked and answered, of all services.
+    ///   - events: what the services tell each other, as YAML.
+    init(openAPI document: JSON, asyncAPI events: [UInt8]) throws {
+        asyncAPI = (
+            json: Self.page(
+                try YAMLDocument.read(events, name: "asyncapi").encoded(),
+                "application/json; charset=utf-8"
+            ),
+            yaml: Self.page(events, "application/yaml; charset=utf-8")
+        )
         openAPI = Self.page(document.encoded(), "application/json; charset=utf-8")
         let (html, policy) = DocsPage.render(document)
         docs = Self.page(html, "text/html; charset=utf-8", policy: policy)
@@ -38,6 +49,8 @@ struct Documents: Sendable {
         case "/health/live": Self.status(true)
         case "/health/ready": Self.status(isServing)
         case "/api/openapi.json": openAPI
+        case "/api/asyncapi.json": asyncAPI.json
+        case "/api/asyncapi.yaml": asyncAPI.yaml
         case "/api/docs": docs
         default: nil
         }

@@ -1,7 +1,9 @@
 /// Finds the route of a path: the longest literal prefix wins, then `{x}`, then `**`.
 struct RouteTable: Sendable {
     /// What the gateway serves by itself.
-    static let ownPaths = ["/health/live", "/health/ready", "/api/openapi.json", "/api/docs"]
+    static let ownPaths = [
+        "/health/live", "/health/ready", "/api/openapi.json", "/api/asyncapi.json", "/api/asyncapi.yaml", "/api/docs",
+    ]
 
     /// A path's routes, one for each method.
     struct Match: Sendable {
