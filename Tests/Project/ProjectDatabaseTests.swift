@@ -208,6 +208,8 @@ import Testing
         for table in ["project", "project_collaborator", "member", "organization", "counter", "idempotency"] {
             #expect(try await world.count(table) == 0, "\(table)")
         }
+        let events = try await world.events()
+        #expect(!events.isEmpty && events.allSatisfy { $0.type == "tombstone" })
         // Told late of its beginning, nothing begins again; and nobody can add to it.
         try await world.found()
         #expect(try await world.count("member") == 0)

@@ -107,7 +107,7 @@ struct ProjectWorld: Sendable {
     /// What the end of the organization does.
     func forget() async throws {
         try await database.write(in: organization) { transaction in
-            board.forget(organization, in: board.store.within(transaction))
+            try board.forget(organization, in: board.store.within(transaction))
         }
     }
 

@@ -82,9 +82,8 @@ extension DirectoryStore {
             )
             transaction.send("DELETE FROM app_user WHERE organization_id = \(id)")
             transaction.send("DELETE FROM department WHERE organization_id = \(id)")
-            transaction.send("DELETE FROM counter WHERE organization_id = \(id)")
-            transaction.send("DELETE FROM idempotency WHERE organization_id = \(id)")
             transaction.send("DELETE FROM organization WHERE organization_id = \(id)")
+            try transaction.eraseOrganization()
             for event in events { try transaction.publish(event) }
             transaction.afterCommit { condemned() }
         }

@@ -241,8 +241,8 @@ struct ProjectBoard: Sendable {
         try await transaction.put(profile, in: organization)
     }
 
-    func forget(_ organization: OrganizationID, in transaction: ProjectTransaction) {
-        transaction.delete(organization)
+    func forget(_ organization: OrganizationID, in transaction: ProjectTransaction) throws {
+        try transaction.delete(organization)
     }
 }
 

@@ -30,7 +30,7 @@ enum ProjectEventHandlers {
             )
         }
         handlers.on(OrganizationDeleted.self) { _, envelope, transaction in
-            board.forget(try organization(of: envelope), in: board.store.within(transaction))
+            try board.forget(try organization(of: envelope), in: board.store.within(transaction))
         }
         return handlers
     }

@@ -65,7 +65,7 @@ struct ProjectTransaction: Sendable {
     }
 
     /// Removes all of an organization, and remembers that there was one.
-    func delete(_ organization: OrganizationID) {
+    func delete(_ organization: OrganizationID) throws {
         transaction.send(ProjectTransaction.lock(organization))
         transaction.send("INSERT INTO deleted_organization (id) VALUES (\(organization)) ON CONFLICT DO NOTHING")
         // First what others hold while they add: each statement sees what was committed while it waited for the locks.
@@ -74,8 +74,7 @@ struct ProjectTransaction: Sendable {
         transaction.send("DELETE FROM project_collaborator WHERE organization_id = \(organization)")
         transaction.send("DELETE FROM project WHERE organization_id = \(organization)")
         transaction.send("DELETE FROM member WHERE organization_id = \(organization)")
-        transaction.send("DELETE FROM counter WHERE organization_id = \(organization)")
-        transaction.send("DELETE FROM idempotency WHERE organization_id = \(organization)")
+        try transaction.eraseOrganization()
     }
 
     private static func shows(_ old: Row, the profile: UserProfile) throws -> Bool {
