@@ -114,7 +114,7 @@ struct AccountRoutes: Sendable {
     }
 
     @Sendable func endSession(_ request: Request, _ context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        _ = try request.parameters()
         try await accounts.endSession(
             try context.uuid("id"),
             principal: try context.requirePrincipal(),
@@ -124,7 +124,7 @@ struct AccountRoutes: Sendable {
     }
 
     @Sendable func endOtherSessions(_ request: Request, _ context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        _ = try request.parameters()
         try await accounts.endOtherSessions(try context.requirePrincipal(), client: context.client)
         return AccountRoutes.gone
     }

@@ -45,6 +45,7 @@ struct NoticeRoutes: Sendable {
 
     /// There is nothing to say in these bodies.
     private func emptyBody(_ request: Request) async throws -> JSON {
+        _ = try request.parameters()
         let body = try await request.jsonObject(limit: 16_384, allowsEmpty: true)
         var fields = BodyFields(body)
         try fields.finish()

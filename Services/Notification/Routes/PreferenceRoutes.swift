@@ -13,12 +13,14 @@ struct PreferenceRoutes: Sendable {
     }
 
     @Sendable private func get(_ request: Request, _ context: AppContext) async throws -> Response {
+        try request.requireFields(among: Preferences.fieldNames)
         let stored = try await desk.preferences(of: try context.requirePrincipal())
         return try Reply.object(stored.preferences.json, version: stored.version, request: request)
     }
 
     @Sendable private func replace(_ request: Request, _ context: AppContext) async throws -> Response {
         let person = try context.requirePrincipal()
+        try request.requireFields(among: Preferences.fieldNames)
         let body = try await request.jsonObject()
         let stored = try await desk.replacePreferences(of: person) { stored in
             try request.requireMatch(version: stored.version)
@@ -29,6 +31,9 @@ struct PreferenceRoutes: Sendable {
 }
 
 extension Preferences {
+    /// What an answer shows.
+    fileprivate static let fieldNames = ["kinds", "reminder_hour", "time_zone"]
+
     /// Reads a full replacement: what is absent takes the value it has for someone who never said anything.
     init(_ body: JSON) throws {
         self = .standard

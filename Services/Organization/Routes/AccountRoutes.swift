@@ -19,7 +19,7 @@ struct AccountRoutes: Sendable {
     }
 
     @Sendable func patch(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: User.fieldNames)
         let body = try await request.jsonObject()
         let user = try await directory.changeSelf(as: try context.requirePrincipal()) { user in
             try request.requireMatch(version: user.version)

@@ -49,7 +49,7 @@ struct DepartmentRoutes: Sendable {
     }
 
     @Sendable func read(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: DepartmentLabel.fieldNames)
         let principal = try context.requireRole(.admin)
         let department = try await directory.department(try context.number("id"), as: principal)
         return try Reply.object(department.json, version: department.version, request: request)
@@ -64,7 +64,7 @@ struct DepartmentRoutes: Sendable {
     }
 
     private func change(_ request: Request, _ context: AppContext, isComplete: Bool) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: DepartmentLabel.fieldNames)
         let body = try await request.jsonObject()
         let principal = try context.requireRole(.admin)
         let department = try await directory.renameDepartment(try context.number("id"), as: principal) { department in

@@ -15,13 +15,13 @@ struct OrganizationRoutes: Sendable {
     }
 
     @Sendable func read(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: Organization.fieldNames)
         let organization = try await directory.organization(as: try context.requirePrincipal())
         return try Reply.object(organization.json, version: organization.version, request: request)
     }
 
     @Sendable func patch(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: Organization.fieldNames)
         let body = try await request.jsonObject()
         let organization = try await directory.changeOrganization(as: try context.requireRole(.admin)) { stored in
             try request.requireMatch(version: stored.version)

@@ -5,6 +5,12 @@ import ServiceKit
 // How this service's things look in answers.
 
 extension User {
+    /// What an answer shows.
+    static let fieldNames = [
+        "id", "email", "first_name", "last_name", "name", "role", "department", "is_active", "profile_img",
+        "created_at", "updated_at", "version",
+    ]
+
     var json: JSON {
         .object([
             ("id", .string(id.description)),
@@ -40,6 +46,9 @@ extension User {
 }
 
 extension DepartmentLabel {
+    /// What an answer shows.
+    static let fieldNames = ["id", "department_name"]
+
     var json: JSON { .object([("id", .integer(id.number)), ("department_name", .string(name))]) }
 }
 
@@ -51,6 +60,9 @@ extension Department {
 }
 
 extension Organization {
+    /// What an answer shows.
+    static let fieldNames = ["id", "name", "time_zone", "reminder_hour", "created_at", "updated_at"]
+
     var json: JSON {
         .object([
             ("id", .string(id.description)),

@@ -52,7 +52,7 @@ struct UserRoutes: Sendable {
     }
 
     @Sendable func read(_ request: Request, context: AppContext) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: User.fieldNames)
         let principal = try context.requireRole(.admin)
         let user = try await directory.user(email: try context.text("email"), as: principal)
         return try Reply.object(user.json, version: user.version, request: request)
@@ -67,7 +67,7 @@ struct UserRoutes: Sendable {
     }
 
     private func change(_ request: Request, _ context: AppContext, isComplete: Bool) async throws -> Response {
-        _ = try request.parameters(only: "fields")
+        try request.requireFields(among: User.fieldNames)
         let body = try await request.jsonObject()
         let principal = try context.requireRole(.admin)
         let user = try await directory.changeUser(

@@ -83,12 +83,19 @@ enum TaskLists {
         return SortKey(name, "COALESCE(\(column), '\(missing)'::timestamptz)", type: "timestamptz")
     }
 
-    /// The form of an e-mail address, as far as a filter is concerned.
+    /// An e-mail address as accounts have them: HTML's `input type=email` without `/ ? # %`.
     private static func address(_ value: String) throws -> String {
         let parts = value.utf8.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false)
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+        }
         guard
-            parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, value.unicodeScalars.count <= 254,
-            !value.unicodeScalars.contains(where: \.properties.isWhitespace)
+            value.utf8.count <= 254, parts.count == 2, !parts[0].isEmpty,
+            parts[0].allSatisfy({ isAlphanumeric($0) || ".!$&'*+=^_`{|}~-".utf8.contains($0) }),
+            parts[1].split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy({ label in
+                (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
+                    && label.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+            })
         else { throw ListValueError("Must be an e-mail address.") }
         return value
     }

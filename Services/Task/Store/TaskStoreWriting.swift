@@ -100,7 +100,7 @@ extension TaskStore {
             ORDER BY id FOR UPDATE
             """,
             """
-            SELECT \(TaskRows.columns), \(TaskRows.standing(organization, principal.user)), t.id = \(id) AS is_target \
+            SELECT \(TaskRows.columns), \(TaskRows.standing(organization, principal.user)), (t.id = \(id)) IS TRUE AS is_target \
             FROM task t JOIN project p ON p.organization_id = t.organization_id AND p.id = t.project_id \
             WHERE t.organization_id = \(organization) \
             AND (t.id = ANY(ARRAY[\(id), \(parentID), \(wanted)]) OR t.parent_id = \(id)) ORDER BY t.id
