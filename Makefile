@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test acceptance lint format packages build
+.PHONY: run test acceptance chaos lint format packages build
 
 SHELL := /bin/bash
 
@@ -16,6 +16,12 @@ test: packages
 acceptance: packages
 	swift build --product taskflow
 	Tests/Acceptance/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# Ten minutes of faults under load, then all that was promised is checked; DURATION=60m, SEED=7. See Tests/Chaos.
+chaos: packages
+	swift build --product taskflow
+	Tests/Chaos/chaos.py --binary "$$(swift build --show-bin-path)/taskflow" \
+		--duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
 
 lint:
 	swift format lint --strict --parallel -r Services Shared Tests Package.swift
