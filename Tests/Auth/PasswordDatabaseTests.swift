@@ -162,7 +162,12 @@ import Testing
             for _ in 0..<10 {
                 group.addTask {
                     await code {
-                        try await world.accounts.verifySignUp(uid: link.uid, token: link.token, client: world.client)
+                        try await world.accounts.verifySignUp(
+                            uid: link.uid,
+                            token: link.token,
+                            client: world.client,
+                            fields: { nil }
+                        )
                     }
                 }
             }
@@ -175,6 +180,32 @@ import Testing
         // Once more: the owner is told, nobody else is.
         try await world.accounts.requestSignUp(try world.form(email), client: world.client)
         #expect(try await world.events(SignUpRepeated.self, mentioning: email).count == 1)
+    }
+
+    @Test func whoHasTheLinkOfASignUpChoosesThePassword() async throws {
+        let world = try await AuthWorld(verifiesEmail: true)
+        let email = AuthWorld.email()
+        try await world.accounts.requestSignUp(try world.form(email), client: world.client)
+        let request = try #require(try await world.events(LinkRequested.self, mentioning: email).first)
+        let link = try await world.link(of: request.account)
+        func verify(_ password1: String, _ password2: String) async -> String? {
+            await code {
+                try await world.accounts.verifySignUp(
+                    uid: link.uid,
+                    token: link.token,
+                    client: world.client,
+                    fields: { (password1: password1, password2: password2) }
+                )
+            }
+        }
+        // What is refused does not use the link up.
+        #expect(await verify(new, new + "x") == "mismatch")
+        #expect(await verify("password1234", "password1234") == "too-common")
+        #expect(await verify(email, email) == "too-common")
+        #expect(await verify(new, new) == nil)
+        #expect(await verify(new, new) == "invalid-link")
+        #expect(await code { try await world.logIn(email) } == "invalid-credentials")
+        #expect(try await world.logIn(email, password: new).grant.membership.role == .admin)
     }
 
     @Test func changingThePasswordEndsTheOthers() async throws {

@@ -44,17 +44,42 @@ extension Accounts {
         )
     }
 
-    /// Founds what the sign-up behind a link asked for. The fields are judged once the link has been found good.
+    /// Founds what the sign-up behind a link asked for. The fields are judged once the link has been found good, and a
+    /// refused password does not use it up.
+    ///
+    /// Anybody can sign up with anybody's address. A password given here takes the place of the one that came with the
+    /// sign-up, so that whoever follows the link need not go on with a stranger's.
     func verifySignUp(
         uid: String,
         token: String,
         client: Client,
-        fields: () throws -> Void = {}
+        fields: @Sendable () throws -> NewPassword?
     ) async throws -> (Grant, TokenPair) {
-        let link = try await link(uid: uid, token: token, for: Links.verificationPurposes)
-        try fields()
-        let grant = try await store.verifySignUp(link, client: client)
+        let claimed = try await link(uid: uid, token: token, for: Links.verificationPurposes)
+        let grant = try await linkQueue.run(claimed.id) {
+            let link = try await link(uid: uid, token: token, for: Links.verificationPurposes)
+            var hash: String?
+            if let chosen = try fields() {
+                guard let person = try await store.signingUp(link.account) else { throw Links.invalid }
+                hash = try await hasher.hash(try checked(chosen, for: person))
+            }
+            return try await store.verifySignUp(link, newHash: hash, client: client)
+        }
         return (grant, try await issuer.issue(grant))
+    }
+
+    /// A password as the pages of links ask for it.
+    typealias NewPassword = (password1: String, password2: String)
+
+    /// The password, if it was given twice the same and can be one; throws 422 at the field that is wrong.
+    private func checked(_ chosen: NewPassword, for person: PasswordRule.Person) throws -> String {
+        guard chosen.password1.utf8.elementsEqual(chosen.password2.utf8) else {
+            throw Failure.invalid("/password2", "mismatch", "The two passwords differ.")
+        }
+        if let failure = rule.failure(chosen.password1, of: person, at: "/password1") {
+            throw Failure.invalid([failure])
+        }
+        return chosen.password1
     }
 
     private func hashed(_ form: SignUpForm) async throws -> AuthStore.SignUp {
@@ -99,18 +124,14 @@ extension Accounts {
         uid: String,
         token: String,
         client: Client,
-        fields: @Sendable () throws -> (password1: String, password2: String)
+        fields: @Sendable () throws -> NewPassword
     ) async throws {
         let claimed = try await link(uid: uid, token: token, for: Links.passwordPurposes)
         let ended = try await linkQueue.run(claimed.id) {
             let link = try await link(uid: uid, token: token, for: Links.passwordPurposes)
-            let (password, repeated) = try fields()
-            guard password.utf8.elementsEqual(repeated.utf8) else {
-                throw Failure.invalid("/password2", "mismatch", "The two passwords differ.")
-            }
+            let chosen = try fields()
             guard let account = try await store.account(link.account) else { throw Links.invalid }
-            let person = try await store.person(account)
-            if let failure = rule.failure(password, of: person, at: "/password1") { throw Failure.invalid([failure]) }
+            let password = try checked(chosen, for: try await store.person(account))
             return try await store.resetPassword(
                 link,
                 hash: try await hasher.hash(password),

@@ -20,22 +20,39 @@ struct Pages: Sendable {
 
     /// The form that sets a password, with what was wrong the last time.
     func passwordForm(wrong: [FieldFailure] = []) -> Response {
+        form(
+            "Set your password",
+            before: "",
+            after: "All sessions end, and you log in with the new password.",
+            button: "Set password",
+            wrong: wrong
+        )
+    }
+
+    /// Two fields for one password, and a button.
+    private func form(
+        _ title: String,
+        before: String,
+        after: String,
+        button: String,
+        wrong: [FieldFailure]
+    ) -> Response {
         func complaint(_ pointer: String) -> String {
             wrong.filter { $0.pointer == pointer }
                 .map { "<p class=\"wrong\" role=\"alert\">\(Pages.escape($0.detail))</p>" }.joined()
         }
         return page(
-            "Set your password",
+            title,
             """
-            <form method="post">
+            \(before)<form method="post">
             <label for="password1">New password</label>
             <input id="password1" name="password1" type="password" autocomplete="new-password" minlength="\(passwordMinimum)" required>
             \(complaint("/password1"))
             <label for="password2">Once more</label>
             <input id="password2" name="password2" type="password" autocomplete="new-password" required>
             \(complaint("/password2"))
-            <p>At least \(passwordMinimum) characters. All sessions end, and you log in with the new password.</p>
-            <button type="submit">Set password</button>
+            <p>At least \(passwordMinimum) characters. \(after)</p>
+            <button type="submit">\(button)</button>
             </form>
             """,
             status: wrong.isEmpty ? .ok : .unprocessableContent
@@ -47,14 +64,18 @@ struct Pages: Sendable {
         page("Your password is set", "<p>You can log in with it now. A notice has been sent to your address.</p>")
     }
 
-    /// The button that proves an address.
-    func verificationForm() -> Response {
-        page(
+    /// The form that proves an address. It asks for a password, because the sign-up may have been a stranger's.
+    func verificationForm(wrong: [FieldFailure] = []) -> Response {
+        form(
             "Confirm your address",
-            """
-            <p>This finishes your sign-up to Taskflow.</p>
-            <form method="post"><button type="submit">Confirm</button></form>
-            """
+            before: """
+                <p>This finishes a sign-up to Taskflow with your address. If you did not ask for it, close this page:
+                nothing happens then.</p>
+
+                """,
+            after: "It takes the place of the one given at the sign-up.",
+            button: "Confirm",
+            wrong: wrong
         )
     }
 

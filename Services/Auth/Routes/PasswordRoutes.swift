@@ -62,20 +62,26 @@ extension AccountRoutes {
         }
     }
 
+    /// A program may send nothing, and the password is the one of the sign-up. A person always chooses one: the page
+    /// cannot know who signed up.
     @Sendable func verify(_ request: Request, _ context: AppContext) async throws -> Response {
         let uid = try context.text("uid")
         let token = try context.text("token")
-        if request.isForm {
-            _ = try await request.form()
-            return try await page(for: request) {
-                _ = try await accounts.verifySignUp(uid: uid, token: token, client: context.client)
+        let body =
+            request.isForm
+            ? JSON.object(try await request.form().map { (key: $0.name, value: JSON.string($0.value)) })
+            : try await request.jsonObject(limit: AccountRoutes.bodyLimit, allowsEmpty: true)
+        // Some clients call nothing at all a form.
+        if request.isForm, request.wantsPage || !body.isEmptyObject {
+            return try await page(for: request, again: pages.verificationForm) {
+                _ = try await accounts.verifySignUp(uid: uid, token: token, client: context.client) {
+                    try AccountRoutes.newPassword(body)
+                }
                 return pages.verified()
             }
         }
-        let body = try await request.jsonObject(limit: AccountRoutes.bodyLimit, allowsEmpty: true)
         let (grant, tokens) = try await accounts.verifySignUp(uid: uid, token: token, client: context.client) {
-            var fields = BodyFields(body)
-            try fields.finish()
+            body.isEmptyObject ? nil : try AccountRoutes.newPassword(body)
         }
         return Reply.json(.login(grant, tokens), noStore: true).of(tokens)
     }
@@ -139,24 +145,41 @@ extension AccountRoutes {
 
     private func setPassword(_ uid: String, _ token: String, _ context: AppContext, _ body: JSON) async throws {
         try await accounts.resetPassword(uid: uid, token: token, client: context.client) {
-            var fields = BodyFields(body)
-            let password1 = fields.password("password1")
-            let password2 = fields.password("password2")
-            try fields.finish()
-            return (password1: try fields.unwrap(password1), password2: try fields.unwrap(password2))
+            try AccountRoutes.newPassword(body)
         }
     }
 
+    private static func newPassword(_ body: JSON) throws -> Accounts.NewPassword {
+        var fields = BodyFields(body)
+        let password1 = fields.password("password1")
+        let password2 = fields.password("password2")
+        try fields.finish()
+        return (password1: try fields.unwrap(password1), password2: try fields.unwrap(password2))
+    }
+
     /// A page for people, also where something is refused; a problem for programs, which do not ask for a page.
-    private func page(for request: Request, _ make: () async throws -> Response) async throws -> Response {
-        guard request.headers[.accept]?.contains("text/html") == true else { return try await make() }
+    /// `again` is the form that names what was wrong.
+    private func page(
+        for request: Request,
+        again: (([FieldFailure]) -> Response)? = nil,
+        _ make: () async throws -> Response
+    ) async throws -> Response {
+        guard request.wantsPage else { return try await make() }
         do {
             return try await make()
         } catch let failure as Failure where failure.kind == .invalidFields && !failure.fields.isEmpty {
-            return pages.passwordForm(wrong: failure.fields)
+            return again?(failure.fields) ?? pages.passwordForm(wrong: failure.fields)
         } catch let failure as Failure {
             return pages.problem(failure)
         }
+    }
+}
+
+extension JSON {
+    /// `{}`, or no object at all.
+    fileprivate var isEmptyObject: Bool {
+        guard case .object(let members) = self else { return true }
+        return members.isEmpty
     }
 }
 
@@ -166,6 +189,9 @@ extension Request {
         let type = (headers[.contentType] ?? "").prefix { $0 != ";" && $0 != " " }
         return type.lowercased() == "application/x-www-form-urlencoded"
     }
+
+    /// Whether whoever asks would rather read a page.
+    fileprivate var wantsPage: Bool { headers[.accept]?.contains("text/html") == true }
 
     /// The fields of a form; throws 400 for bad escapes or a field given twice.
     fileprivate func form() async throws -> [(name: String, value: String)] {

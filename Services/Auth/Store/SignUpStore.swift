@@ -125,11 +125,29 @@ extension AuthStore {
         }
     }
 
+    /// Who is about to sign up, as they said; nil if the sign-up is gone.
+    func signingUp(_ pending: AccountID) async throws -> PasswordRule.Person? {
+        let rows = try await database.pool.query(
+            """
+            SELECT email, first_name, last_name, organization_name FROM pending_signup WHERE account_id = \(pending)
+            """
+        )
+        return try rows.first.map { row in
+            PasswordRule.Person(
+                email: try row.get("email"),
+                names: [try row.get("first_name"), try row.get("last_name")],
+                organizations: [try row.get("organization_name")]
+            )
+        }
+    }
+
     /// Founds what a sign-up asked for, its address being proved by the link. Throws 400 `invalid-link`; 409
     /// `account-exists` if the address has got an account with a password meanwhile.
     ///
+    /// - Parameter newHash: of a password chosen by whoever has the link; nil for the one that came with the sign-up.
+    ///
     /// An account without a password, of somebody invited meanwhile, is taken over: its address has just been proved.
-    func verifySignUp(_ link: LinkRecord, client: Client) async throws -> Grant {
+    func verifySignUp(_ link: LinkRecord, newHash: String?, client: Client) async throws -> Grant {
         let milliseconds = database.clock.now.microseconds / 1000
         return try await database.write(in: .make(milliseconds: milliseconds)) { transaction in
             let now = transaction.now
@@ -143,7 +161,7 @@ extension AuthStore {
             else { throw Links.invalid }
             let signUp = SignUp(
                 email: email,
-                passwordHash: try row.get("password_hash"),
+                passwordHash: try newHash ?? row.get("password_hash"),
                 firstName: try row.get("first_name"),
                 lastName: try row.get("last_name"),
                 organizationName: try row.get("organization_name")

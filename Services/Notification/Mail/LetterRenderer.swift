@@ -57,10 +57,11 @@ struct LetterRenderer: Sendable {
         switch letter {
         case .verifyEmail(let link):
             words.subject = "Confirm your e-mail address for Taskflow"
-            words.add("You signed up for Taskflow with this address. Please confirm that it is yours.")
+            words.add("Somebody, hopefully you, signed up for Taskflow with this address.")
+            words.add("If it was you, please confirm that the address is yours, and choose your password.")
             words.add(link: url(link, "verify-email"), "Confirm this address")
             words.add(goodUntil(link))
-            words.add("If it was not you, ignore this mail: without the link nothing happens.")
+            words.add("If it was not you, do not follow the link: without it nothing happens.")
         case .resetPassword(let link):
             words.subject = "Reset your Taskflow password"
             words.add("Somebody, hopefully you, asked for a new password of your Taskflow account.")
