@@ -61,7 +61,9 @@ swift test --skip-build "$@" 2>&1 | tee "$log" || status=$?
 if [ $# -eq 0 ]; then
     binary=$(swift build --show-bin-path)/taskflow
     journeys=(test_account test_conventions test_notifications test_organization test_projects test_tasks)
-    audits=(test_audit_lists test_audit_projects test_audit_tasks)
+    audits=(test_audit_lists test_audit_forms test_audit_projects test_audit_project_roles test_audit_task_roles
+        test_audit_families test_audit_dates test_audit_task_people
+        test_contract_objects test_contract_lists test_contract_posts)
     Tests/Acceptance/run.py --binary "$binary" "${journeys[@]}" "${audits[@]}" 2>&1 | tee -a "$log" || status=$?
     Tests/Acceptance/run.py --binary "$binary" --processes "${journeys[@]}" 2>&1 | tee -a "$log" || status=$?
 fi

@@ -2,6 +2,7 @@
 
 Python and its standard library only, so that the oracle has nothing in common with the program it judges.
 """
+import datetime
 import email
 import email.policy
 import http.client
@@ -22,6 +23,12 @@ import openapi_check
 ORIGIN = os.environ.get("TASKFLOW_ORIGIN", "http://127.0.0.1:8080")
 MAIL = pathlib.Path(os.environ.get("TASKFLOW_MAIL", ".taskflow/mail"))
 PASSWORD = "correct-horse-battery"
+UTC = datetime.timezone.utc
+TASKS, PROJECTS = "/api/project/tasks/", "/api/project_management/projects/"
+USERS, DEPARTMENTS, ORGANIZATION = "/api/organization/users/", "/api/organization/departments/", "/api/organization/"
+SIGN_UP, LOG_IN, REFRESH = "/api/account/signup/", "/api/account/login/", "/api/account/token/refresh/"
+RESET, SWITCH, PICTURE = (f"/api/account/{name}/" for name in ("request-reset-password", "switch-organization", "profile-pic"))
+NOTICES, PREFERENCES = "/api/notifications/", "/api/notifications/preferences/"
 _count = itertools.count(1)
 _run = uuid.uuid4().hex[:8]
 
@@ -234,6 +241,61 @@ def task(client, project_id, **fields):
     return answer.json
 
 
+def iso(**delta):
+    """A moment that far from now: `iso(hours=1)`."""
+    return (datetime.datetime.now(UTC) + datetime.timedelta(**delta)).isoformat().replace("+00:00", "Z")
+
+
+def day(days, zone=UTC):
+    """A civil date that many days from today."""
+    return (datetime.datetime.now(zone).date() + datetime.timedelta(days=days)).isoformat()
+
+
+def query(**values):
+    return "?" + urllib.parse.urlencode(values, doseq=True)
+
+
+def user_path(address):
+    return f"{USERS}{urllib.parse.quote(address, safe='')}/"
+
+
+def task_path(t):
+    return f"{TASKS}{t['id']}/"
+
+
+def seen_by(answer, *people):
+    """Lets other sessions read what this write did."""
+    position = answer.headers["Taskflow-Position"]
+    for person in people:
+        assert person.get(TASKS + "?page_size=1", headers={"Taskflow-Position": position}).status == 200
+
+
+def new_user(**fields):
+    """The body of a new user."""
+    return {"email": unique("user") + "@example.com", "first_name": "New", "last_name": "Person", "role": "DEVELOPER",
+            **fields}
+
+
+def sign_up_form(address, **fields):
+    return {"email": address, "password": PASSWORD, "first_name": "Ada", "last_name": "Admin",
+            "organization": unique("Org"), **fields}
+
+
+def new_link(address, before=()):
+    """The newest link mailed to an address that is not one of `before`."""
+    return eventually(lambda: next(
+        (link for m in reversed(mails(address)) if (link := link_in(m)) and link not in before), None))
+
+
+def member_of(admin, address, role="DEVELOPER"):
+    """Takes somebody who has an account already into another organization; gives that one's id."""
+    answer = admin.post(USERS, new_user(email=address, role=role))
+    assert answer.status == 201, answer
+    wanted = admin.login_answer["organization"]["id"]
+    eventually(lambda: wanted in [o["id"] for o in log_in(address).login_answer["organizations"]])
+    return wanted
+
+
 class Case(unittest.TestCase):
     maxDiff = None
 
@@ -264,6 +326,22 @@ class Case(unittest.TestCase):
     def ok(self, answer, status=200):
         self.assertEqual(answer.status, status, answer)
         return answer.json if answer.body else None
+
+
+class TaskCase(Case):
+    """What is done with tasks again and again."""
+
+    def one(self, client, t):
+        return self.ok(client.get(task_path(t)))
+
+    def set(self, client, t, **fields):
+        return self.ok(client.patch(task_path(t), fields))
+
+    def sub(self, client, parent, **fields):
+        return self.ok(client.post(task_path(parent) + "subtasks/", {"title": unique("Sub"), **fields}), 201)
+
+    def status(self, client, t):
+        return self.one(client, t)["status"]
 
 
 @unittest.skipUnless("TASKFLOW_ACCEPTANCE_BINARY" in os.environ, "needs the program to start another installation")

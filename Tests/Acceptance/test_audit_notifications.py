@@ -1,18 +1,9 @@
 """Section 7 sentence by sentence: what test_notifications leaves out."""
-import datetime
-
 from support import *
-
-BASE = "/api/notifications/"
-PREFERENCES = BASE + "preferences/"
 
 
 def now():
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
-def in_seconds(seconds):
-    return (now() + datetime.timedelta(seconds=seconds)).isoformat()
+    return datetime.datetime.now(UTC)
 
 
 def past_hour():
@@ -38,7 +29,7 @@ class Two(Case):
         return admin, others, p
 
     def notices(self, client, kind=None):
-        return [n for n in client.pages(BASE) if kind in (None, n["kind"])]
+        return [n for n in client.pages(NOTICES) if kind in (None, n["kind"])]
 
     def about(self, address, text):
         return [m for m in mails(address) if text in text_of(m)]
@@ -85,7 +76,7 @@ class AuditNotices(Two):
 
     def test_never_the_deactivated(self):
         admin, (one, two), p = self.people("DEVELOPER", "MANAGER")
-        t = task(admin, p["id"], collaborators=[one.email, two.email], due_date=in_seconds(3))
+        t = task(admin, p["id"], collaborators=[one.email, two.email], due_date=iso(seconds=3))
         eventually(lambda: self.about(one.email, t["title"]))
         before = len(mails(one.email))
         self.ok(admin.patch(f"/api/organization/users/{one.email}/", {"is_active": False}))
@@ -99,9 +90,9 @@ class AuditNotices(Two):
 
     def test_overdue_goes_to_collaborators_else_to_the_creator(self):
         admin, (one, two), p = self.people("DEVELOPER", "MANAGER")
-        with_people = task(admin, p["id"], collaborators=[one.email], due_date=in_seconds(2))
-        without = task(two, p["id"], due_date=in_seconds(2))
-        done = task(admin, p["id"], collaborators=[one.email], due_date=in_seconds(2), status="ON_HOLD")
+        with_people = task(admin, p["id"], collaborators=[one.email], due_date=iso(seconds=2))
+        without = task(two, p["id"], due_date=iso(seconds=2))
+        done = task(admin, p["id"], collaborators=[one.email], due_date=iso(seconds=2), status="ON_HOLD")
         eventually(lambda: self.notices(one, "task-overdue"), 30)
         eventually(lambda: self.notices(two, "task-overdue"), 30)
         self.assertEqual([n["task"] for n in self.notices(one, "task-overdue")], [with_people["id"]])
@@ -120,24 +111,24 @@ class AuditNotices(Two):
         rows = eventually(lambda: (r := self.notices(one)) and len(r) == 4 and r)
         moments = [r["created_at"] for r in rows]
         self.assertEqual(moments, sorted(moments, reverse=True))
-        self.assertEqual(one.pages(BASE, 1), rows)
-        self.assertEqual(self.ok(one.get(BASE + "?count=true&unread=true&page_size=1"))["count"], 4)
-        self.assertEqual(set(self.ok(one.get(BASE + "?fields=id,kind"))["results"][0]), {"id", "kind"})
-        first = self.ok(one.post(f"{BASE}{rows[0]['id']}/read/"))
+        self.assertEqual(one.pages(NOTICES, 1), rows)
+        self.assertEqual(self.ok(one.get(NOTICES + "?count=true&unread=true&page_size=1"))["count"], 4)
+        self.assertEqual(set(self.ok(one.get(NOTICES + "?fields=id,kind"))["results"][0]), {"id", "kind"})
+        first = self.ok(one.post(f"{NOTICES}{rows[0]['id']}/read/"))
         self.assertEqual(set(first), set(rows[0]))
-        self.assertEqual(self.ok(one.post(f"{BASE}{rows[0]['id']}/read/"))["read_at"], first["read_at"])
+        self.assertEqual(self.ok(one.post(f"{NOTICES}{rows[0]['id']}/read/"))["read_at"], first["read_at"])
         for bad in ("0", "-1", "abc", "99999", "9223372036854775808"):
-            self.problem(one.post(f"{BASE}{bad}/read/"), 404)
+            self.problem(one.post(f"{NOTICES}{bad}/read/"), 404)
         foreign = eventually(lambda: self.notices(two))[0]["id"]
-        self.problem(one.post(f"{BASE}{foreign}/read/"), 404)
-        self.problem(one.get(f"{BASE}{rows[0]['id']}/read/"), 405)
+        self.problem(one.post(f"{NOTICES}{foreign}/read/"), 404)
+        self.problem(one.get(f"{NOTICES}{rows[0]['id']}/read/"), 405)
         for query, parameter in (("?unread=1", "unread"), ("?kind=x", "kind"), ("?unread=true&unread=true", "unread"),
                                  ("?ordering=id", "ordering")):
-            self.problem(one.get(BASE + query), 400, parameter=parameter)
-        self.assertEqual(self.ok(one.post(BASE + "read-all/")), {"updated": 3})
-        self.assertEqual(one.pages(BASE + "?unread=true"), [])
-        self.problem(Client().get(BASE), 401)
-        self.problem(Client().post(BASE + "read-all/"), 401)
+            self.problem(one.get(NOTICES + query), 400, parameter=parameter)
+        self.assertEqual(self.ok(one.post(NOTICES + "read-all/")), {"updated": 3})
+        self.assertEqual(one.pages(NOTICES + "?unread=true"), [])
+        self.problem(Client().get(NOTICES), 401)
+        self.problem(Client().post(NOTICES + "read-all/"), 401)
 
 
 class AuditPreferences(Two):
@@ -171,7 +162,7 @@ class AuditPreferences(Two):
         admin, (one,), p = self.people()
         self.ok(one.put(PREFERENCES, {"kinds": {"task-assigned": {"in_app": False, "mail": True},
                                                 "task-overdue": {"in_app": True, "mail": False}}}))
-        t = task(admin, p["id"], collaborators=[one.email], due_date=in_seconds(3))
+        t = task(admin, p["id"], collaborators=[one.email], due_date=iso(seconds=3))
         eventually(lambda: self.about(one.email, t["title"]))
         eventually(lambda: self.notices(one, "task-overdue"), 30)
         self.assertEqual(self.notices(one, "task-assigned"), [])
@@ -208,7 +199,7 @@ class AuditPreferences(Two):
         self.assertEqual(self.about(one.email, other["name"]), [])
         token = path.strip("/").split("/")[-1]
         for bad in (token[:-1], token + "A", token.swapcase(), "x", "A" * len(token)):
-            self.assertIn(Client().post(f"{BASE}unsubscribe/{bad}/").status, (400, 404), bad)
+            self.assertIn(Client().post(f"{NOTICES}unsubscribe/{bad}/").status, (400, 404), bad)
 
 
 class AuditMails(Two):

@@ -3,24 +3,14 @@ import concurrent.futures
 
 from support import *
 
-USERS, DEPARTMENTS, ORGANIZATION = ("/api/organization/users/", "/api/organization/departments/", "/api/organization/")
 USER_FIELDS = {"id", "email", "first_name", "last_name", "name", "role", "department", "is_active", "profile_img",
                "created_at", "updated_at", "version"}
-
-
-def path_of(address):
-    return f"{USERS}{urllib.parse.quote(address, safe='')}/"
-
-
-def new(**fields):
-    return {"email": unique("user") + "@example.com", "first_name": "New", "last_name": "Person", "role": "DEVELOPER",
-            **fields}
 
 
 class AuditUsers(Case):
     def test_the_shape(self):
         admin = sign_up()
-        answer = admin.post(USERS, new())
+        answer = admin.post(USERS, new_user())
         user = self.ok(answer, 201)
         self.assertEqual(set(user), USER_FIELDS)
         self.assertEqual(uuid.UUID(user["id"]).version, 7)
@@ -29,12 +19,12 @@ class AuditUsers(Case):
         self.assertEqual(user["name"], "New Person")
         self.assertIsNone(user["department"])
         row = next(r for r in admin.pages(USERS) if r["id"] == user["id"])
-        self.assertEqual(row, self.ok(admin.get(path_of(user["email"]))))
+        self.assertEqual(row, self.ok(admin.get(user_path(user["email"]))))
 
     def test_create_fields(self):
         admin = sign_up()
         for name in ("email", "first_name", "last_name", "role"):
-            body = new()
+            body = new_user()
             del body[name]
             self.problem(admin.post(USERS, body), 422, pointer=f"/{name}")
         cases = [("email", "no"), ("email", "a/b@example.com"), ("email", "a#b@example.com"), ("email", "a@b@c"),
@@ -45,14 +35,14 @@ class AuditUsers(Case):
                  ("id", str(uuid.uuid4())), ("password", "x" * 12), ("organization_id", str(uuid.uuid4()))]
         for name, value in cases:
             with self.subTest(name=name, value=str(value)[:20]):
-                self.problem(admin.post(USERS, new(**{name: value})), 422, pointer=f"/{name}")
+                self.problem(admin.post(USERS, new_user(**{name: value})), 422, pointer=f"/{name}")
         self.assertEqual(len(admin.pages(USERS)), 1)
-        self.ok(admin.post(USERS, new(department=None, first_name="  kept as it is ", last_name="x" * 100)), 201)
+        self.ok(admin.post(USERS, new_user(department=None, first_name="  kept as it is ", last_name="x" * 100)), 201)
         self.assertIn("  kept as it is ", [u["first_name"] for u in admin.pages(USERS)])
         for address in ("a+b.c@example.com", "o'brien@example.com", "x@localhost", "UPPER@EXAMPLE.COM"):
             with self.subTest(address=address):
-                made = self.ok(admin.post(USERS, new(email=address)), 201)
-                self.assertEqual(self.ok(admin.get(path_of(address.swapcase())))["id"], made["id"])
+                made = self.ok(admin.post(USERS, new_user(email=address)), 201)
+                self.assertEqual(self.ok(admin.get(user_path(address.swapcase())))["id"], made["id"])
 
     def test_departments_by_id_and_name(self):
         admin = sign_up()
@@ -60,21 +50,21 @@ class AuditUsers(Case):
         self.ok(admin.post(DEPARTMENTS, {"department_name": "42"}), 201)
         shown = {"id": one["id"], "department_name": "Straße & Co"}
         for reference in (one["id"], "Straße & Co", "sTRAßE & cO"):
-            self.assertEqual(self.ok(admin.post(USERS, new(department=reference)), 201)["department"], shown)
-        by_name = self.ok(admin.post(USERS, new(department="42")), 201)
+            self.assertEqual(self.ok(admin.post(USERS, new_user(department=reference)), 201)["department"], shown)
+        by_name = self.ok(admin.post(USERS, new_user(department="42")), 201)
         self.assertEqual(by_name["department"]["department_name"], "42")
 
     def test_taken_is_409_in_any_case_and_another_organization_is_free(self):
         a, b = sign_up(), sign_up()
-        body = new()
+        body = new_user()
         self.ok(a.post(USERS, body), 201)
         self.problem(a.post(USERS, {**body, "email": body["email"].upper()}), 409, "email-taken")
         self.ok(b.post(USERS, body), 201)
-        self.problem(a.post(USERS, new(email=a.email)), 409, "email-taken")
+        self.problem(a.post(USERS, new_user(email=a.email)), 409, "email-taken")
         # Fields are judged before conflicts.
         self.problem(a.post(USERS, {**body, "role": "KING"}), 422, pointer="/role")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            one = new()
+            one = new_user()
             clients = [log_in(a.email) for _ in range(4)]
             statuses = sorted(pool.map(lambda c: c.post(USERS, one).status, clients))
         self.assertEqual(statuses, [201, 409, 409, 409])
@@ -82,8 +72,8 @@ class AuditUsers(Case):
     def test_put_and_patch(self):
         admin = sign_up()
         self.ok(admin.post(DEPARTMENTS, {"department_name": "D"}), 201)
-        user = self.ok(admin.post(USERS, new(department="D", role="MANAGER")), 201)
-        path = path_of(user["email"])
+        user = self.ok(admin.post(USERS, new_user(department="D", role="MANAGER")), 201)
+        path = user_path(user["email"])
         self.ok(admin.patch(path, {"is_active": False}))
         put = self.ok(admin.put(path, {"first_name": "A", "last_name": "B", "role": "DEVELOPER"}))
         self.assertFalse(put["is_active"])
@@ -114,8 +104,8 @@ class AuditUsers(Case):
 
     def test_preconditions(self):
         admin = sign_up()
-        user = self.ok(admin.post(USERS, new()), 201)
-        path, tag = path_of(user["email"]), f'"{user["version"]}"'
+        user = self.ok(admin.post(USERS, new_user()), 201)
+        path, tag = user_path(user["email"]), f'"{user["version"]}"'
         self.assertEqual(admin.get(path, headers={"If-None-Match": tag}).status, 304)
         self.assertEqual(admin.get(path, headers={"If-None-Match": '"77"'}).status, 200)
         self.problem(admin.patch(path, {"first_name": "x"}, headers={"If-Match": '"77"'}), 412)
@@ -123,11 +113,11 @@ class AuditUsers(Case):
         self.ok(admin.patch(path, {"first_name": "x"}, headers={"If-Match": tag}))
         self.problem(admin.patch(path, {"first_name": "y"}, headers={"If-Match": tag}), 412)
         self.ok(admin.patch(path, {"first_name": "y"}, headers={"If-Match": "*"}))
-        self.problem(admin.patch(path_of("nobody@example.com"), {"first_name": "y"}, headers={"If-Match": '"77"'}), 404)
+        self.problem(admin.patch(user_path("nobody@example.com"), {"first_name": "y"}, headers={"If-Match": '"77"'}), 404)
 
     def test_idempotency(self):
         admin = sign_up()
-        key, body = {"Idempotency-Key": unique("k")}, new()
+        key, body = {"Idempotency-Key": unique("k")}, new_user()
         first, second = admin.post(USERS, body, headers=key), admin.post(USERS, body, headers=key)
         self.ok(first, 201)
         self.assertEqual((second.status, second.body), (201, first.body))
@@ -135,13 +125,13 @@ class AuditUsers(Case):
         self.assertNotIn("Idempotency-Replayed", first.headers)
         for name in ("Location", "ETag"):
             self.assertEqual(second.headers[name], first.headers[name])
-        self.problem(admin.post(USERS, new(), headers=key), 422)
+        self.problem(admin.post(USERS, new_user(), headers=key), 422)
         for bad in ("", "x" * 256, "a b", "é"):
-            self.problem(admin.post(USERS, new(), headers={"Idempotency-Key": bad.encode("latin-1")}), 400)
-        self.ok(admin.post(USERS, new(), headers={"Idempotency-Key": "x" * 255}), 201)
+            self.problem(admin.post(USERS, new_user(), headers={"Idempotency-Key": bad.encode("latin-1")}), 400)
+        self.ok(admin.post(USERS, new_user(), headers={"Idempotency-Key": "x" * 255}), 201)
         key = {"Idempotency-Key": unique("k")}
         self.problem(admin.post(USERS, {**body, "email": "bad"}, headers=key), 422)
-        self.ok(admin.post(USERS, new(), headers=key), 201)
+        self.ok(admin.post(USERS, new_user(), headers=key), 201)
 
     def test_list(self):
         admin = sign_up()
@@ -150,9 +140,9 @@ class AuditUsers(Case):
         people = [("bob", "Zed", "MANAGER", "Blue"), ("Carol", "Young", "DEVELOPER", green["id"]),
                   ("alice", "Xu", "DEVELOPER", None), ("dave", "50%_off", "ADMIN", "Blue")]
         for first, last, role, department in people:
-            self.ok(admin.post(USERS, new(first_name=first, last_name=last, role=role, department=department)), 201)
-        inactive = self.ok(admin.post(USERS, new(first_name="Eve", last_name="Inactive")), 201)
-        self.ok(admin.patch(path_of(inactive["email"]), {"is_active": False}))
+            self.ok(admin.post(USERS, new_user(first_name=first, last_name=last, role=role, department=department)), 201)
+        inactive = self.ok(admin.post(USERS, new_user(first_name="Eve", last_name="Inactive")), 201)
+        self.ok(admin.patch(user_path(inactive["email"]), {"is_active": False}))
 
         def names(query):
             return {u["first_name"] for u in admin.pages(USERS + query)}
@@ -198,24 +188,24 @@ class AuditUsers(Case):
 
     def test_last_admin(self):
         admin = sign_up()
-        path = path_of(admin.email)
+        path = user_path(admin.email)
         self.problem(admin.put(path, {"first_name": "A", "last_name": "B", "role": "DEVELOPER"}), 409, "last-admin")
         self.ok(admin.patch(path, {"first_name": "Renamed", "role": "ADMIN", "is_active": True}))
-        second = self.ok(admin.post(USERS, new(role="ADMIN")), 201)
-        self.ok(admin.patch(path_of(second["email"]), {"is_active": False}))
+        second = self.ok(admin.post(USERS, new_user(role="ADMIN")), 201)
+        self.ok(admin.patch(user_path(second["email"]), {"is_active": False}))
         # One who is not active is no admin left.
         self.problem(admin.patch(path, {"role": "MANAGER"}), 409, "last-admin")
-        self.ok(admin.patch(path_of(second["email"]), {"is_active": True}))
+        self.ok(admin.patch(user_path(second["email"]), {"is_active": True}))
         self.ok(admin.patch(path, {"is_active": False}))
         self.problem(admin.get(USERS), 401, "session-changed")
 
     def test_a_demoted_admin_is_403_whatever_they_name(self):
         admin = sign_up()
         person = add_user(admin)
-        for path in (USERS, path_of("nobody@example.com"), path_of("no-address"), DEPARTMENTS, f"{DEPARTMENTS}1/"):
+        for path in (USERS, user_path("nobody@example.com"), user_path("no-address"), DEPARTMENTS, f"{DEPARTMENTS}1/"):
             self.problem(person.get(path), 403)
         bodies = []
-        for path in (path_of(admin.email), path_of("nobody@example.com")):
+        for path in (user_path(admin.email), user_path("nobody@example.com")):
             body = self.problem(person.patch(path, {"role": "ADMIN"}), 403)
             bodies.append({k: v for k, v in body.items() if k not in ("request_id", "instance")})
         self.assertEqual(bodies[0], bodies[1])
@@ -246,14 +236,14 @@ class AuditDepartments(Case):
         one = self.ok(admin.post(DEPARTMENTS, {"department_name": "One"}), 201)
         self.ok(admin.post(DEPARTMENTS, {"department_name": "Two"}), 201)
         path = f"{DEPARTMENTS}{one['id']}/"
-        user = self.ok(admin.post(USERS, new(department="one")), 201)
+        user = self.ok(admin.post(USERS, new_user(department="one")), 201)
         self.problem(admin.patch(path, {"department_name": "tWO"}), 409, "name-taken")
         before = admin.get(path).headers["ETag"]
         same = admin.patch(path, {"department_name": "One"})
         self.assertEqual(same.headers["ETag"], before)
         renamed = admin.patch(path, {"department_name": "Three"})
         self.assertNotEqual(renamed.headers["ETag"], before)
-        shown = self.ok(admin.get(path_of(user["email"])))
+        shown = self.ok(admin.get(user_path(user["email"])))
         self.assertEqual(shown["department"]["department_name"], "Three")
         self.assertGreater(shown["version"], user["version"])
         self.problem(admin.put(path, {}), 422, pointer="/department_name")
@@ -261,7 +251,7 @@ class AuditDepartments(Case):
         self.assertEqual(admin.get(path, headers={"If-None-Match": renamed.headers["ETag"]}).status, 304)
         self.problem(admin.delete(path, headers={"If-Match": '"99"'}), 412)
         self.assertEqual(admin.delete(path).status, 204)
-        self.assertIsNone(self.ok(admin.get(path_of(user["email"])))["department"])
+        self.assertIsNone(self.ok(admin.get(user_path(user["email"])))["department"])
         # A number is never used again, a name may be.
         again = self.ok(admin.post(DEPARTMENTS, {"department_name": "Three"}), 201)
         self.assertGreater(again["id"], one["id"] + 1)
@@ -292,8 +282,8 @@ class AuditOrganization(Case):
     def test_members(self):
         admin = sign_up()
         person = add_user(admin, "DEVELOPER", first_name="Zora", last_name="Quick")
-        gone = self.ok(admin.post(USERS, new()), 201)
-        self.ok(admin.patch(path_of(gone["email"]), {"is_active": False}))
+        gone = self.ok(admin.post(USERS, new_user()), 201)
+        self.ok(admin.patch(user_path(gone["email"]), {"is_active": False}))
         rows = person.pages("/api/organization/members/", 1)
         self.assertEqual([r["name"] for r in rows], ["Ada Admin", "Zora Quick"])
         for row in rows:
@@ -311,7 +301,7 @@ class AuditOrganization(Case):
         collaborate(admin, p["id"], person)
         t = task(admin, p["id"], collaborators=[person.email])
         kept = project(stranger)
-        self.ok(stranger.post(USERS, new(email=person.email)), 201)
+        self.ok(stranger.post(USERS, new_user(email=person.email)), 201)
         wanted = stranger.login_answer["organization"]["id"]
         there = eventually(lambda: next((c for c in [log_in(person.email)] if wanted in
                                          [o["id"] for o in c.login_answer["organizations"]]), None))

@@ -1,9 +1,5 @@
 """Section 7: notices, preferences, mails."""
-import datetime
-
 from support import *
-
-BASE = "/api/notifications/"
 
 
 class Notifications(Case):
@@ -17,39 +13,39 @@ class Notifications(Case):
     def test_notices(self):
         admin, person, p = self.setup_two()
         t = task(admin, p["id"], collaborators=[person.email, admin.email])
-        rows = eventually(lambda: (r := person.pages(BASE)) and len(r) == 2 and r)
+        rows = eventually(lambda: (r := person.pages(NOTICES)) and len(r) == 2 and r)
         self.assertEqual([r["kind"] for r in rows], ["task-assigned", "project-added"])
         self.assertEqual(set(rows[0]), {"id", "kind", "title", "body", "project", "task", "created_at", "read_at"})
         self.assertEqual((rows[0]["project"], rows[0]["task"]), (p["id"], t["id"]))
         # Never to the one who acted.
-        self.assertEqual(admin.pages(BASE), [])
-        self.assertEqual(len(person.pages(BASE + "?unread=true")), 2)
-        read = self.ok(person.post(f"{BASE}{rows[0]['id']}/read/"))
+        self.assertEqual(admin.pages(NOTICES), [])
+        self.assertEqual(len(person.pages(NOTICES + "?unread=true")), 2)
+        read = self.ok(person.post(f"{NOTICES}{rows[0]['id']}/read/"))
         self.assertIsNotNone(read["read_at"])
-        self.assertEqual(len(person.pages(BASE + "?unread=true")), 1)
-        self.assertEqual(len(person.pages(BASE + "?unread=false")), 1)
-        self.problem(admin.post(f"{BASE}{rows[0]['id']}/read/"), 404)
-        self.problem(person.get(BASE + "?unread=yes"), 400, parameter="unread")
-        self.assertEqual(self.ok(person.post(BASE + "read-all/")), {"updated": 1})
-        self.assertEqual(self.ok(person.post(BASE + "read-all/")), {"updated": 0})
+        self.assertEqual(len(person.pages(NOTICES + "?unread=true")), 1)
+        self.assertEqual(len(person.pages(NOTICES + "?unread=false")), 1)
+        self.problem(admin.post(f"{NOTICES}{rows[0]['id']}/read/"), 404)
+        self.problem(person.get(NOTICES + "?unread=yes"), 400, parameter="unread")
+        self.assertEqual(self.ok(person.post(NOTICES + "read-all/")), {"updated": 1})
+        self.assertEqual(self.ok(person.post(NOTICES + "read-all/")), {"updated": 0})
 
     def test_preferences(self):
         admin, person, p = self.setup_two()
-        body = self.ok(person.get(BASE + "preferences/"))
+        body = self.ok(person.get(NOTICES + "preferences/"))
         self.assertEqual(set(body["kinds"]), {"project-added", "task-assigned", "task-overdue", "daily-reminder"})
         self.assertEqual(body["kinds"]["task-assigned"], {"in_app": True, "mail": True})
         self.assertIsNone(body["reminder_hour"])
         self.assertIsNone(body["time_zone"])
         body["kinds"]["task-assigned"] = {"in_app": True, "mail": False}
         body["time_zone"] = "Europe/Berlin"
-        self.assertEqual(self.ok(person.put(BASE + "preferences/", body))["kinds"]["task-assigned"]["mail"], False)
-        self.problem(person.put(BASE + "preferences/", {**body, "time_zone": "Nowhere"}), 422, pointer="/time_zone")
-        self.problem(person.put(BASE + "preferences/", {**body, "reminder_hour": 24}), 422, pointer="/reminder_hour")
+        self.assertEqual(self.ok(person.put(NOTICES + "preferences/", body))["kinds"]["task-assigned"]["mail"], False)
+        self.problem(person.put(NOTICES + "preferences/", {**body, "time_zone": "Nowhere"}), 422, pointer="/time_zone")
+        self.problem(person.put(NOTICES + "preferences/", {**body, "reminder_hour": 24}), 422, pointer="/reminder_hour")
         t = task(admin, p["id"], collaborators=[person.email])
-        eventually(lambda: [r for r in person.pages(BASE) if r["task"] == t["id"]])
+        eventually(lambda: [r for r in person.pages(NOTICES) if r["task"] == t["id"]])
         other = task(admin, p["id"])
         self.ok(admin.post(f"/api/project/tasks/{other['id']}/collaborators/{person.email}/"), 201)
-        eventually(lambda: [r for r in person.pages(BASE) if r["task"] == other["id"]])
+        eventually(lambda: [r for r in person.pages(NOTICES) if r["task"] == other["id"]])
         self.assertEqual([m for m in mails(person.email) if t["title"] in text_of(m)], [])
 
     def test_unsubscribe(self):
@@ -61,7 +57,7 @@ class Notifications(Case):
         answer = Client().post(path, raw=b"List-Unsubscribe=One-Click",
                                headers={"Content-Type": "application/x-www-form-urlencoded"})
         self.assertIn(answer.status, (200, 204))
-        self.assertFalse(self.ok(person.get(BASE + "preferences/"))["kinds"]["project-added"]["mail"])
+        self.assertFalse(self.ok(person.get(NOTICES + "preferences/"))["kinds"]["project-added"]["mail"])
         self.assertIn(Client().post(path[:-4] + "xxx/").status, (400, 404))
 
     def test_mail_form(self):
@@ -78,10 +74,10 @@ class Notifications(Case):
         t = task(admin, p["id"], title=unique("Remember"), collaborators=[person.email], priority="HIGH")
         hour = datetime.datetime.now(datetime.timezone.utc).hour
         # Whatever the hour is here, it has begun in UTC; a person of this very day has not been judged before it.
-        body = self.ok(person.get(BASE + "preferences/"))
+        body = self.ok(person.get(NOTICES + "preferences/"))
         body["reminder_hour"] = hour
         body["time_zone"] = "UTC"
-        self.ok(person.put(BASE + "preferences/", body))
+        self.ok(person.put(NOTICES + "preferences/", body))
         if hour < 9:
             reminder = eventually(lambda: [m for m in mails(person.email) if "List-Unsubscribe" in m
                                            and t["title"] in text_of(m) and p["name"] in text_of(m)

@@ -1,7 +1,6 @@
 """Section 5: projects."""
 from support import *
 
-BASE = "/api/project_management/projects/"
 FIELDS = {"id", "key", "name", "description", "status", "task_visibility", "created_by", "updated_by", "created_at",
           "updated_at"}
 
@@ -9,7 +8,7 @@ FIELDS = {"id", "key", "name", "description", "status", "task_visibility", "crea
 class Projects(Case):
     def test_create_and_read(self):
         admin = sign_up()
-        answer = admin.post(BASE, {"name": "Website Relaunch", "description": " two  spaces \n"})
+        answer = admin.post(PROJECTS, {"name": "Website Relaunch", "description": " two  spaces \n"})
         body = self.ok(answer, 201)
         self.assertTrue(FIELDS <= set(body))
         self.assertEqual(body["status"], "PENDING")
@@ -22,20 +21,20 @@ class Projects(Case):
         self.assertEqual(set(one["collaborators"][0]), {"user", "added_at", "added_by"})
         second = self.ok(admin.post("/api/project_management/", {"name": "Website Relaunch 2"}), 201)
         self.assertNotEqual(second["key"], body["key"])
-        self.problem(admin.post(BASE, {"name": "WEBSITE relaunch"}), 409, "name-taken")
-        self.problem(admin.post(BASE, {"name": "x", "key": body["key"]}), 409)
+        self.problem(admin.post(PROJECTS, {"name": "WEBSITE relaunch"}), 409, "name-taken")
+        self.problem(admin.post(PROJECTS, {"name": "x", "key": body["key"]}), 409)
         for key in ("a", "AB1_", "1AB", "ABCDEFGHIJK", "ab"):
-            self.problem(admin.post(BASE, {"name": unique("k"), "key": key}), 422, pointer="/key")
-        self.assertEqual(self.ok(admin.post(BASE, {"name": unique("k"), "key": "ZZ9"}), 201)["key"], "ZZ9")
-        self.problem(admin.post(BASE, {"name": "\u00a0"}), 422, pointer="/name", field_code="blank")
-        self.problem(admin.post(BASE, {"name": "x" * 256}), 422, pointer="/name", field_code="too-long")
-        self.problem(admin.post(BASE, {"name": "y", "created_by": admin.email}), 422, pointer="/created_by")
-        self.problem(admin.post(BASE, {}), 422, pointer="/name", field_code="required")
+            self.problem(admin.post(PROJECTS, {"name": unique("k"), "key": key}), 422, pointer="/key")
+        self.assertEqual(self.ok(admin.post(PROJECTS, {"name": unique("k"), "key": "ZZ9"}), 201)["key"], "ZZ9")
+        self.problem(admin.post(PROJECTS, {"name": "\u00a0"}), 422, pointer="/name", field_code="blank")
+        self.problem(admin.post(PROJECTS, {"name": "x" * 256}), 422, pointer="/name", field_code="too-long")
+        self.problem(admin.post(PROJECTS, {"name": "y", "created_by": admin.email}), 422, pointer="/created_by")
+        self.problem(admin.post(PROJECTS, {}), 422, pointer="/name", field_code="required")
 
     def test_update(self):
         admin = sign_up()
         p = project(admin, key="UPD")
-        path = f"{BASE}{p['id']}/"
+        path = f"{PROJECTS}{p['id']}/"
         first = admin.get(path)
         same = admin.patch(path, {"name": p["name"]})
         self.assertEqual(same.headers["ETag"], first.headers["ETag"])
@@ -54,15 +53,15 @@ class Projects(Case):
     def test_roles(self):
         admin = sign_up()
         manager, other, developer = add_user(admin, "MANAGER"), add_user(admin, "MANAGER"), add_user(admin)
-        self.problem(developer.post(BASE, {"name": "mine"}), 403)
+        self.problem(developer.post(PROJECTS, {"name": "mine"}), 403)
         p = project(manager)
-        path = f"{BASE}{p['id']}/"
+        path = f"{PROJECTS}{p['id']}/"
         self.assertEqual(admin.get(path).status, 200)
         for person in (other, developer):
             self.problem(person.get(path), 404)
             self.problem(person.patch(path, {"name": "x"}), 404)
             self.problem(person.delete(path), 404)
-            self.assertEqual(person.pages(BASE), [])
+            self.assertEqual(person.pages(PROJECTS), [])
         collaborate(manager, p["id"], developer)
         collaborate(manager, p["id"], other)
         eventually(lambda: developer.get(path).status == 200)
@@ -82,7 +81,7 @@ class Projects(Case):
         admin = sign_up()
         person = add_user(admin)
         p = project(admin)
-        base = f"{BASE}{p['id']}/collaborators/"
+        base = f"{PROJECTS}{p['id']}/collaborators/"
         answer = admin.post(f"{base}{person.email.upper()}/")
         entry = self.ok(answer, 201)
         self.assertEqual(entry["user"]["email"], person.email)
@@ -104,7 +103,7 @@ class Projects(Case):
         manager = add_user(admin, "MANAGER")
         p = project(manager)
         t = task(manager, p["id"])
-        path = f"{BASE}{p['id']}/"
+        path = f"{PROJECTS}{p['id']}/"
         self.problem(manager.post(path + "restore/"), 409, "not-deleted")
         self.assertEqual(manager.delete(path).status, 204)
         self.problem(manager.delete(path), 404)
@@ -112,9 +111,9 @@ class Projects(Case):
         self.problem(manager.get(f"/api/project/tasks/{t['id']}/"), 404)
         self.assertEqual([r["id"] for r in manager.pages("/api/project_management/trash/")], [p["id"]])
         self.assertEqual([r["id"] for r in admin.pages("/api/project_management/trash/")], [p["id"]])
-        replacement = self.ok(manager.post(BASE, {"name": p["name"]}), 201)
+        replacement = self.ok(manager.post(PROJECTS, {"name": p["name"]}), 201)
         self.problem(manager.post(path + "restore/"), 409, "name-taken")
-        self.ok(manager.patch(f"{BASE}{replacement['id']}/", {"name": unique("moved")}))
+        self.ok(manager.patch(f"{PROJECTS}{replacement['id']}/", {"name": unique("moved")}))
         self.assertEqual(self.ok(manager.post(path + "restore/"))["id"], p["id"])
         self.assertEqual(manager.get(f"/api/project/tasks/{t['id']}/").status, 200)
 
@@ -123,16 +122,16 @@ class Projects(Case):
         made = [project(admin, name=unique(f"Alpha{i}"), status=s, description=f"100% {i}_x") for i, s in
                 enumerate(["PENDING", "IN_PROGRESS", "COMPLETED", "CLOSED", "PENDING"])]
         ids = [p["id"] for p in made]
-        self.assertEqual([r["id"] for r in admin.pages(BASE, 2)], ids[::-1])
-        self.assertEqual({r["id"] for r in admin.pages(BASE + "?status=PENDING")}, {ids[0], ids[4]})
-        self.assertEqual({r["id"] for r in admin.pages(BASE + "?status=PENDING&status=CLOSED")}, {ids[0], ids[3], ids[4]})
-        self.assertEqual([r["status"] for r in admin.pages(BASE + "?ordering=status", 2)],
+        self.assertEqual([r["id"] for r in admin.pages(PROJECTS, 2)], ids[::-1])
+        self.assertEqual({r["id"] for r in admin.pages(PROJECTS + "?status=PENDING")}, {ids[0], ids[4]})
+        self.assertEqual({r["id"] for r in admin.pages(PROJECTS + "?status=PENDING&status=CLOSED")}, {ids[0], ids[3], ids[4]})
+        self.assertEqual([r["status"] for r in admin.pages(PROJECTS + "?ordering=status", 2)],
                          ["PENDING", "PENDING", "IN_PROGRESS", "COMPLETED", "CLOSED"])
-        self.assertEqual(len(admin.pages(BASE + "?search=100%25")), 5)
-        self.assertEqual(len(admin.pages(BASE + "?search=3_x")), 1)
-        self.assertEqual(len(admin.pages(BASE + "?search=ALPHA2%20100")), 1)
-        self.assertEqual(len(admin.pages(BASE + "?search=alpha2%20nothing")), 0)
-        body = self.ok(admin.get(BASE + "?count=true&page_size=2"))
+        self.assertEqual(len(admin.pages(PROJECTS + "?search=100%25")), 5)
+        self.assertEqual(len(admin.pages(PROJECTS + "?search=3_x")), 1)
+        self.assertEqual(len(admin.pages(PROJECTS + "?search=ALPHA2%20100")), 1)
+        self.assertEqual(len(admin.pages(PROJECTS + "?search=alpha2%20nothing")), 0)
+        body = self.ok(admin.get(PROJECTS + "?count=true&page_size=2"))
         self.assertEqual(body["count"], 5)
         self.assertTrue(body["next"].startswith("/api/project_management/projects/?"))
         self.assertIn("count=true", body["next"])
@@ -140,5 +139,5 @@ class Projects(Case):
         second = self.ok(admin.get(body["next"]))
         self.assertEqual(self.ok(admin.get(second["previous"]))["results"], body["results"])
         self.assertNotIn("collaborators", body["results"][0])
-        rows = self.ok(admin.get(BASE + "?fields=id,name"))["results"]
+        rows = self.ok(admin.get(PROJECTS + "?fields=id,name"))["results"]
         self.assertEqual(set(rows[0]), {"id", "name"})

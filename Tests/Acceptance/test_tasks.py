@@ -1,24 +1,10 @@
 """Section 6: tasks."""
 import concurrent.futures
-import datetime
 
 from support import *
 
-UTC = datetime.timezone.utc
 
-
-def iso(**delta):
-    return (datetime.datetime.now(UTC) + datetime.timedelta(**delta)).isoformat().replace("+00:00", "Z")
-
-
-def day(days):
-    return (datetime.datetime.now(UTC).date() + datetime.timedelta(days=days)).isoformat()
-
-
-class Tasks(Case):
-    def one(self, client, t):
-        return self.ok(client.get(f"/api/project/tasks/{t['id']}/"))
-
+class Tasks(TaskCase):
     def test_create_and_read(self):
         admin = sign_up()
         p = project(admin, key="WEB")
