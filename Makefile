@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test acceptance chaos lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance chaos lint format packages build
 
 SHELL := /bin/bash
 
@@ -22,6 +22,16 @@ chaos: packages
 	swift build --product taskflow
 	Tests/Chaos/chaos.py --binary "$$(swift build --show-bin-path)/taskflow" \
 		--duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
+
+# That no organization sees another: the catalogue, every statement, every route for every kind of caller, deletion, plans.
+tenancy: packages
+	swift build --product taskflow
+	Tests/Tenancy/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# Breaks each policy, each FORCE and each organization predicate, one at a time, and wants to see red.
+tenancy-mutants: packages
+	swift build --product taskflow
+	Tests/Tenancy/mutants.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
 lint:
 	swift format lint --strict --parallel -r Services Shared Tests Package.swift
