@@ -145,7 +145,13 @@ let package = Package(
             kit + ["CCurl"],
             embedding: ["Migrations/V0001_create_organization.sql", "openapi.yaml"]
         ),
-        service("Project", kit, embedding: ["Migrations/V0001_create_project.sql", "openapi.yaml"]),
+        service(
+            "Project",
+            kit,
+            embedding: [
+                "Migrations/V0001_create_project.sql", "Migrations/V0002_live_organization.sql", "openapi.yaml",
+            ]
+        ),
         service("Task", kit, embedding: ["Migrations/V0001_tasks.sql", "openapi.yaml"]),
         service(
             "Notification",

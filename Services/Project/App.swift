@@ -12,7 +12,8 @@ public enum ProjectApp {
     public static let schema = SchemaDefinition(
         service: "project",
         migrations: [
-            Migration("V0001_create_project", PackageResources.V0001_create_project_sql)
+            Migration("V0001_create_project", PackageResources.V0001_create_project_sql),
+            Migration("V0002_live_organization", PackageResources.V0002_live_organization_sql),
         ]
     )
 
@@ -34,10 +35,17 @@ public enum ProjectApp {
             logger: logger
         )
         let board = ProjectBoard(store: ProjectStore(database: foundation.database), clock: clock)
+        let trashClock = TrashClock(
+            interval: try TrashClock.interval(config),
+            logger: foundation.logger,
+            organizations: { try await board.organizations() },
+            purge: { try await board.purgeTrash(in: $0) }
+        )
         let cursors = CursorSigner(key: foundation.settings.secrets.cursorKey)
         return try foundation.assemble(
             consuming: [.auth, .organization],
-            handlers: ProjectEventHandlers.make(board)
+            handlers: ProjectEventHandlers.make(board),
+            services: [trashClock]
         ) { authenticated, _, _ in
             ProjectRoutes(board: board, cursors: cursors).add(to: authenticated)
             CollaboratorRoutes(board: board, cursors: cursors).add(to: authenticated)

@@ -42,11 +42,17 @@ public enum TaskApp {
             interval: settings.overdueInterval,
             logger: foundation.logger
         )
+        let trashClock = TrashClock(
+            interval: try TrashClock.interval(config),
+            logger: foundation.logger,
+            organizations: { try await board.organizations() },
+            purge: { try await board.purgeTrash(in: $0) }
+        )
         let signer = CursorSigner(key: foundation.settings.secrets.cursorKey)
         return try foundation.assemble(
             consuming: [.auth, .organization, .project],
             handlers: ReplicaEventHandlers.handlers(board),
-            services: [overdueClock],
+            services: [overdueClock, trashClock],
             routes: { authenticated, _, _ in
                 TaskRoutes(board: board, signer: signer).add(to: authenticated)
                 CollaboratorRoutes(board: board, signer: signer).add(to: authenticated)

@@ -134,6 +134,29 @@ public struct ProjectRestored: Event {
     }
 }
 
+/// A project has left the trash for good: its tasks go with it.
+public struct ProjectPurged: Event {
+    /// The CloudEvents `type`.
+    public static let type = "project.purged"
+    /// The payload's version.
+    public static let version = 1
+    /// Who says it.
+    public static let producer = Producer.project
+    /// The aggregate it is about.
+    public var subject: String { "project/\(project)" }
+
+    /// The project.
+    public var project: ProjectID
+    /// Counts the aggregate's changes, 1 and up; a replica takes only a higher one.
+    public var revision: Int64
+
+    /// An event with these values.
+    public init(project: ProjectID, revision: Int64) {
+        self.project = project
+        self.revision = revision
+    }
+}
+
 /// Someone became collaborator of a project.
 public struct ProjectCollaboratorAdded: Event {
     /// The CloudEvents `type`.

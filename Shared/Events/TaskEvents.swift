@@ -187,6 +187,29 @@ public struct TaskRestored: Event {
     }
 }
 
+/// A task has left the trash for good: nothing of it is kept but its number.
+public struct TaskPurged: Event {
+    /// The CloudEvents `type`.
+    public static let type = "task.purged"
+    /// The payload's version.
+    public static let version = 1
+    /// Who says it.
+    public static let producer = Producer.task
+    /// The aggregate it is about.
+    public var subject: String { "task/\(task)" }
+
+    /// The task.
+    public var task: TaskID
+    /// Counts the aggregate's changes, 1 and up; a replica takes only a higher one.
+    public var revision: Int64
+
+    /// An event with these values.
+    public init(task: TaskID, revision: Int64) {
+        self.task = task
+        self.revision = revision
+    }
+}
+
 /// Someone was made collaborator of a task after it was created.
 public struct TaskCollaboratorAdded: Event {
     /// The CloudEvents `type`.

@@ -109,6 +109,7 @@ enum Samples {
         ),
         ProjectDeleted(project: ProjectID(7), revision: 3, deletedAt: later),
         ProjectRestored(project: ProjectID(7), revision: 4),
+        ProjectPurged(project: ProjectID(7), revision: 5),
         ProjectCollaboratorAdded(project: ProjectID(7), revision: 5, user: other, isCreator: false),
         ProjectCollaboratorRemoved(project: ProjectID(7), revision: 6, user: other),
     ]
@@ -119,6 +120,7 @@ enum Samples {
         TaskOverdue(task: TaskID(42), revision: 3),
         TaskDeleted(task: TaskID(42), revision: 4),
         TaskRestored(task: TaskID(42), revision: 5),
+        TaskPurged(task: TaskID(42), revision: 6),
         TaskCollaboratorAdded(task: TaskID(42), revision: 6, user: other),
         TaskCollaboratorRemoved(task: TaskID(42), revision: 7, user: other),
     ]

@@ -199,6 +199,45 @@ import Testing
         #expect(try await world.events().count == 5)
     }
 
+    @Test func theTrashIsEmptiedAfterThirtyDays() async throws {
+        let world = try await ProjectWorld()
+        #expect(try await world.board.organizations().contains(world.organization))
+        let old = try await world.create("Old", key: "OLD")
+        let young = try await world.create("Young")
+        try await world.add("developer@example.com", to: old)
+        try await world.delete(old)
+        world.clock.advance(by: .seconds(1))
+        try await world.delete(young)
+        world.clock.advance(by: Project.trashPeriod - .seconds(2))
+        #expect(try await world.board.purgeTrash(in: world.organization) == 0)
+        world.clock.advance(by: .seconds(1))
+        // Two at once, as two replicas would: it is done and said once.
+        let purged = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<2 { group.addTask { try await world.board.purgeTrash(in: world.organization) } }
+            return try await group.reduce(0, +)
+        }
+        #expect(purged == 1)
+        let events = try await world.events()
+        #expect(events.filter { $0.type == "project.purged" }.count == 1)
+        #expect(events.last?.payload.contains("\"project\":\(old.project.id)") == true)
+        #expect(await code { try await world.restore(old) } == "not-found")
+        #expect(try await world.trash(by: world.admin) == ["Young"])
+        // Name and people are gone; number and key are never given again.
+        let rows = try await world.database.read(
+            in: world.organization,
+            """
+            SELECT name, description, (SELECT count(*) FROM project_collaborator c WHERE c.organization_id =
+                p.organization_id AND c.project_id = p.id) AS people FROM project p
+            WHERE organization_id = \(world.organization) AND id = \(old.project.id)
+            """
+        )
+        #expect(try rows.map { try $0.get("name", as: String.self) } == [""])
+        #expect(try rows.map { try $0.get("people", as: Int.self) } == [0])
+        #expect(await code { try await world.create("Another", key: "OLD") } == "key-taken")
+        #expect(try await world.create("Old").project.id.number > young.project.id.number)
+        try await world.restore(young)
+    }
+
     @Test func anOrganizationGoesForGood() async throws {
         let world = try await ProjectWorld()
         let made = try await world.create("One")
@@ -210,6 +249,7 @@ import Testing
         }
         let events = try await world.events()
         #expect(!events.isEmpty && events.allSatisfy { $0.type == "tombstone" })
+        #expect(try await !world.board.organizations().contains(world.organization))
         // Told late of its beginning, nothing begins again; and nobody can add to it.
         try await world.found()
         #expect(try await world.count("member") == 0)

@@ -130,6 +130,10 @@ extension NotificationDesk {
         try store.change(event.project, revision: event.revision, name: nil, isDeleted: false, transaction)
     }
 
+    func heard(_ event: ProjectPurged, _ transaction: Transaction) async throws {
+        try store.forget(event.project, transaction)
+    }
+
     func heard(_ event: ProjectCollaboratorAdded, _ envelope: Envelope, _ transaction: Transaction) async throws {
         guard !event.isCreator, try await store.isLiving(transaction) else { return }
         let project = try await store.projectName(event.project, transaction) ?? "a project"
@@ -180,6 +184,10 @@ extension NotificationDesk {
     func heard(_ event: TaskRestored, _ transaction: Transaction) async throws {
         guard try await store.isLiving(transaction) else { return }
         try store.change(event.task, revision: event.revision, status: nil, isDeleted: false, transaction)
+    }
+
+    func heard(_ event: TaskPurged, _ transaction: Transaction) async throws {
+        try store.forget(event.task, transaction)
     }
 
     func heard(_ event: TaskCollaboratorAdded, _ envelope: Envelope, _ transaction: Transaction) async throws {

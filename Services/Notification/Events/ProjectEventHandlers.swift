@@ -8,6 +8,7 @@ extension NotificationDesk {
         handlers.on(ProjectUpdated.self) { event, _, transaction in try await heard(event, transaction) }
         handlers.on(ProjectDeleted.self) { event, _, transaction in try await heard(event, transaction) }
         handlers.on(ProjectRestored.self) { event, _, transaction in try await heard(event, transaction) }
+        handlers.on(ProjectPurged.self) { event, _, transaction in try await heard(event, transaction) }
         handlers.on(ProjectCollaboratorAdded.self) { event, envelope, transaction in
             try await heard(event, envelope, transaction)
         }

@@ -13,6 +13,7 @@ extension NotificationDesk {
         }
         handlers.on(TaskDeleted.self) { event, _, transaction in try await heard(event, transaction) }
         handlers.on(TaskRestored.self) { event, _, transaction in try await heard(event, transaction) }
+        handlers.on(TaskPurged.self) { event, _, transaction in try await heard(event, transaction) }
         handlers.on(TaskCollaboratorAdded.self) { event, envelope, transaction in
             try await heard(event, envelope, transaction)
         }

@@ -161,6 +161,18 @@ extension NotificationStore {
         )
     }
 
+    func forget(_ project: ProjectID, _ transaction: Transaction) throws {
+        transaction.send(
+            "DELETE FROM project WHERE organization_id = \(try transaction.tenant) AND id = \(project)"
+        )
+    }
+
+    func forget(_ task: TaskID, _ transaction: Transaction) throws {
+        let organization = try transaction.tenant
+        transaction.send("DELETE FROM task_collaborator WHERE organization_id = \(organization) AND task_id = \(task)")
+        transaction.send("DELETE FROM task WHERE organization_id = \(organization) AND id = \(task)")
+    }
+
     func add(_ collaborators: [UserID], to task: TaskID, _ transaction: Transaction) throws {
         guard !collaborators.isEmpty else { return }
         transaction.send(

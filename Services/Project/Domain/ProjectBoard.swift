@@ -210,6 +210,20 @@ struct ProjectBoard: Sendable {
 
     private static let unknownActor = Failure.unavailable("not-caught-up", "You are not known here yet.")
 
+    // MARK: The trash clock
+
+    func organizations() async throws -> [OrganizationID] { try await store.organizations() }
+
+    /// Removes for good what can no longer be taken out of the trash; gives how many projects it removed.
+    func purgeTrash(in organization: OrganizationID) async throws -> Int {
+        var total = 0
+        while true {
+            let purged = try await store.purge(deletedUpTo: clock.now - Project.trashPeriod, in: organization)
+            total += purged
+            if purged == 0 || Task.isCancelled { return total }
+        }
+    }
+
     // MARK: What others say
 
     /// A sign-up was accepted: the organization and its first admin begin to be here.

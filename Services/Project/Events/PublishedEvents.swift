@@ -4,6 +4,7 @@ import Events
 enum PublishedEvents {
     static let all: [any Event.Type] = [
         ProjectCreated.self, ProjectUpdated.self, ProjectDeleted.self, ProjectRestored.self,
+        ProjectPurged.self,
         ProjectCollaboratorAdded.self, ProjectCollaboratorRemoved.self,
     ]
 }

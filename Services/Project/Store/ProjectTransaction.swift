@@ -24,6 +24,7 @@ struct ProjectTransaction: Sendable {
             ON CONFLICT DO NOTHING
             """
         )
+        transaction.send("INSERT INTO live_organization (id) VALUES (\(organization)) ON CONFLICT DO NOTHING")
         try await put(founder, in: organization)
     }
 
@@ -68,6 +69,7 @@ struct ProjectTransaction: Sendable {
     func delete(_ organization: OrganizationID) throws {
         transaction.send(ProjectTransaction.lock(organization))
         transaction.send("INSERT INTO deleted_organization (id) VALUES (\(organization)) ON CONFLICT DO NOTHING")
+        transaction.send("DELETE FROM live_organization WHERE id = \(organization)")
         // First what others hold while they add: each statement sees what was committed while it waited for the locks.
         transaction.send("DELETE FROM organization WHERE organization_id = \(organization)")
         transaction.send("SELECT 1 FROM project WHERE organization_id = \(organization) FOR UPDATE")

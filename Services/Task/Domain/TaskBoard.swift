@@ -255,6 +255,16 @@ struct TaskBoard: Sendable {
         }
     }
 
+    /// Removes for good what has been in the trash for too long; gives how many tasks it removed.
+    func purgeTrash(in organization: OrganizationID) async throws -> Int {
+        var total = 0
+        while true {
+            let purged = try await store.purge(deletedUpTo: store.now - TaskItem.trashPeriod, in: organization)
+            total += purged
+            if purged == 0 || Task.isCancelled { return total }
+        }
+    }
+
     /// 422 about the person in the path: there is no field to point at.
     private func refused(_ code: String, _ detail: String) -> Failure {
         Failure(.invalidFields, code, detail, fields: [FieldFailure(pointer: "", code, detail)])

@@ -97,6 +97,9 @@ struct TaskItem: Sendable, Hashable {
     /// The parent in whose deletion this task went along.
     var deletedWith: TaskID?
 
+    /// How long it stays in the trash.
+    static let trashPeriod = Duration.seconds(30 * 86_400)
+
     /// What other services keep of it.
     var summary: TaskSummary {
         TaskSummary(

@@ -55,6 +55,10 @@ enum ReplicaEventHandlers {
             guard let organization = transaction.organization else { return }
             replicas.setDeleted(event.project, at: nil, revision: event.revision, organization, in: transaction)
         }
+        handlers.on(ProjectPurged.self) { event, _, transaction in
+            guard let organization = transaction.organization else { return }
+            replicas.forget(event.project, organization, in: transaction)
+        }
         handlers.on(ProjectCollaboratorAdded.self) { event, _, transaction in
             guard let organization = transaction.organization else { return }
             replicas.add(event.user, to: event.project, organization, in: transaction)

@@ -226,6 +226,16 @@ struct ReplicaStore: Sendable {
         )
     }
 
+    /// A project is gone for good. Its tasks are seen by nobody without it; the trash clock removes them, in pieces.
+    func forget(_ project: ProjectID, _ organization: OrganizationID, in transaction: WriteTransaction) {
+        transaction.send(
+            """
+            DELETE FROM project_collaborator WHERE organization_id = \(organization) AND project_id = \(project)
+            """
+        )
+        transaction.send("DELETE FROM project WHERE organization_id = \(organization) AND id = \(project)")
+    }
+
     func add(
         _ user: UserID,
         to project: ProjectID,
