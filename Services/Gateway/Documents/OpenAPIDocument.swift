@@ -83,9 +83,10 @@ struct OpenAPIDocument {
 
     private func isOwn(_ kind: String, _ name: String) -> Bool {
         own.contains("\(kind)/\(name)") || kind == "securitySchemes" || kind == "headers"
-            || ["responses/Unauthorized", "responses/TooManyRequests", "responses/Unavailable"].contains(
-                "\(kind)/\(name)"
-            )
+            || [
+                "responses/Unauthorized", "responses/TargetTooLong", "responses/TooManyRequests",
+                "responses/Unavailable",
+            ].contains("\(kind)/\(name)")
     }
 
     private static func replace(_ json: JSON, _ names: [String: String], path: [String]) -> JSON {
@@ -151,7 +152,7 @@ struct OpenAPIDocument {
         if rule.auth == .optional {
             members.append(("security", .array([.object([]), .object([("bearer", .array([]))])])))
         }
-        var answers: [(String, String)] = [("503", "Unavailable")]
+        var answers: [(String, String)] = [("414", "TargetTooLong"), ("503", "Unavailable")]
         if rule.auth == .required { answers.insert(("401", "Unauthorized"), at: 0) }
         if !rule.limits.isEmpty { answers.append(("429", "TooManyRequests")) }
         let index = members.firstIndex { $0.key == "responses" } ?? members.count
