@@ -38,12 +38,14 @@ public enum GatewayApp {
     /// - Parameters:
     ///   - openAPI: the services' documents, YAML, by service.
     ///   - upstreamOverrides: servers (`host:port`) of upstreams, by name, stronger than settings and configuration.
+    ///   - local: services of this process, called without a socket where an upstream names their address.
     public static func assemble(
         _ config: ConfigReader,
         clock: WallClock = .system,
         logger: Logger,
         openAPI: [String: [UInt8]],
-        upstreamOverrides: [String: [String]] = [:]
+        upstreamOverrides: [String: [String]] = [:],
+        local: [LocalService] = []
     ) throws -> GatewayAssembly {
         let settings = try GatewaySettings(config, upstreamOverrides: upstreamOverrides)
         let meters = Meters()
@@ -85,6 +87,7 @@ public enum GatewayApp {
             isSecure: settings.installation.publicURL.hasPrefix("https://"),
             credential: settings.installation.secrets.serviceCredential,
             documents: documents,
+            local: local,
             meters: meters,
             logger: logger
         )

@@ -9,7 +9,7 @@ import ServiceLifecycle
 /// Told to stop, it first says "not ready" and goes on accepting for as long as `drain` says, so that whoever balances
 /// load notices; then it accepts no more, lets the running requests finish and ends.
 struct HTTPServerService: Service, CustomStringConvertible {
-    let router: Router<AppContext>.Responder
+    let router: RouterResponder<AppContext>
     let settings: ServiceSettings
     let readiness: Readiness
     let boundPort: BoundPort
@@ -52,9 +52,13 @@ struct HTTPServerService: Service, CustomStringConvertible {
         decoder.maxHeaderFieldSize = 32 * 1024
         decoder.maxHeaderListSize = 32 * 1024
         decoder.maxHeaderFieldCount = 200
-        let server = HTTPServerBuilder.http1(
-            configuration: .init(idleTimeout: .seconds(90), httpDecoderConfiguration: decoder)
+        let configuration = HTTP1Channel.Configuration(
+            idleTimeout: .seconds(90),
+            httpDecoderConfiguration: decoder
         )
+        let server = HTTPServerBuilder { responder in
+            LoopBoundChannel(base: HTTP1Channel(responder: responder, configuration: configuration))
+        }
         return Application(
             responder: router,
             server: server,

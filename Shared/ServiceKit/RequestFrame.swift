@@ -15,6 +15,7 @@ struct RequestFrame: RouterMiddleware {
     let credential: String
     let logger: Logger
     private let inFlight: Meter
+    private let meters: RequestMeters
 
     init(service: String, routes: RouteTable, credential: String, logger: Logger) {
         self.service = service
@@ -22,6 +23,7 @@ struct RequestFrame: RouterMiddleware {
         self.credential = credential
         self.logger = logger
         inFlight = Meter(label: "http_requests_in_flight", dimensions: [("service", service)])
+        meters = RequestMeters(service: service)
     }
 
     func handle(
@@ -115,17 +117,7 @@ struct RequestFrame: RouterMiddleware {
     ) {
         let elapsed = ContinuousClock.now - start
         let route = route(of: context)
-        let method = RequestFrame.methods.contains(request.method.rawValue) ? request.method.rawValue : "other"
-        Counter(
-            label: "http_requests_total",
-            dimensions: [
-                ("service", service), ("method", method), ("route", route), ("status", String(status.code)),
-            ]
-        ).increment()
-        Timer(
-            label: "http_request_duration_seconds",
-            dimensions: [("service", service), ("method", method), ("route", route)]
-        ).record(duration: elapsed)
+        meters.note(request.method.rawValue, route, status: status.code, after: elapsed)
         // The probes of load balancers and of the metrics collector would drown everything else.
         let isProbe = route.hasPrefix("/health/") || route == "/internal/metrics"
         let level: Logger.Level = isProbe ? .debug : .info
@@ -149,8 +141,6 @@ struct RequestFrame: RouterMiddleware {
 
     /// What Hummingbird's router calls the absence of a route.
     private static let noRoute = "NotFound"
-    /// Others count as one, so that a client cannot make metrics of its own.
-    private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 }
 
 /// A duration in milliseconds with two digits of fraction.

@@ -127,14 +127,25 @@ public struct ServiceFoundation: Sendable {
         LogRoutes(producer: producer, administration: administration).add(to: router.inside)
         routes(router.authenticated, router.open, router.inside)
         let boundPort = BoundPort()
+        let responder = router.router.buildResponder()
         let server = HTTPServerService(
-            router: router.router.buildResponder(),
+            router: responder,
             settings: settings,
             readiness: readiness,
             boundPort: boundPort,
             logger: logger
         )
-        return ServiceAssembly(name: settings.service, services: parts + [server], boundPort: boundPort)
+        let local = LocalService(
+            address: "\(settings.listenHost):\(settings.listenPort)",
+            responder: responder,
+            logger: logger
+        )
+        return ServiceAssembly(
+            name: settings.service,
+            services: parts + [server],
+            boundPort: boundPort,
+            local: local
+        )
     }
 
     /// Waits for Postgres, the migrations and Redis, then lets the rest of the service start.
@@ -193,11 +204,13 @@ public struct ServiceAssembly: Sendable {
     public let services: [any Service]
     /// The port the HTTP server is bound to, once it is.
     public let boundPort: BoundPort
+    /// The same routes for a gateway of this process.
+    public let local: LocalService
 
-    /// A service made of these parts.
-    public init(name: String, services: [any Service], boundPort: BoundPort) {
+    init(name: String, services: [any Service], boundPort: BoundPort, local: LocalService) {
         self.name = name
         self.services = services
         self.boundPort = boundPort
+        self.local = local
     }
 }

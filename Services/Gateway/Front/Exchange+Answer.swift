@@ -20,11 +20,10 @@ extension Exchange {
         let organization =
             principal?.organization ?? head.headers["x-internal-organization"].flatMap { OrganizationID($0) }
         let gate = front.gate
-        let loop = pool.loop
-        let bound = NIOLoopBound(self, eventLoop: loop)
-        Task {
+        let bound = NIOLoopBound(self, eventLoop: pool.loop)
+        Task(executorPreference: pool.executor) {
             let sealed = await gate.remember(position, session: session, organization: organization)
-            loop.execute { bound.value.remembered(sealed) }
+            bound.value.remembered(sealed)
         }
     }
 

@@ -48,6 +48,9 @@ extension Exchange: UpstreamUser {
         case .server(let index):
             serverIndex = index
             let address = route.upstream.rule.servers[index]
+            if let service = front.local[address], let channel = connection.channel {
+                return send(on: LocalCall(service, channel: channel))
+            }
             if !fresh, let kept = pool.take(address) { return send(on: kept) }
             stage = .connecting
             pool.connect(to: address, timeout: route.upstream.rule.connectTimeout) { [self] connection in
@@ -69,15 +72,15 @@ extension Exchange: UpstreamUser {
         send(on: connection)
     }
 
-    private func send(on connection: UpstreamConnection) {
+    private func send(on connection: any UpstreamTransport) {
         guard let target, let route else { return }
         upstreamConnection = connection
         stage = .forwarding
         answerSince = .now()
-        connection.begin(requestBytes(target, route), method: head.method, user: self)
-        if let replay, replay.readableBytes > 0 { writeBody(replay, to: connection) }
+        connection.begin(forwarded(target, route), user: self)
+        if let replay, replay.readableBytes > 0 { connection.writeBody(replay) }
         if requestIsComplete {
-            if case .chunked = head.framing { connection.write(ByteBuffer(string: "0\r\n\r\n")) }
+            connection.endBody()
             connection.flush()
             return
         }
@@ -95,40 +98,19 @@ extension Exchange: UpstreamUser {
     }
 
     /// The head for the service: what the client may say, and what only the gateway may.
-    private func requestBytes(_ target: RequestTarget, _ route: GatewayTable.Route) -> ByteBuffer {
-        var buffer = ByteBufferAllocator().buffer(capacity: 1024)
-        func write(_ name: String, _ value: String) {
-            buffer.writeString(name)
-            buffer.writeString(": ")
-            buffer.writeString(value)
-            buffer.writeString("\r\n")
-        }
-        buffer.writeString(head.method)
-        buffer.writeString(" ")
-        buffer.writeString(target.text)
-        buffer.writeString(" HTTP/1.1\r\n")
-        write("host", route.upstream.rule.name)
-        for field in HeaderRules.forwarded(head.headers).fields {
-            // A token that was not verified here is none of a service's business.
-            if field.name == "authorization", principal == nil { continue }
-            write(field.name, field.value)
-        }
-        switch head.framing {
-        case .length(let length): write("content-length", String(length))
-        case .chunked: write("transfer-encoding", "chunked")
-        case .none, .untilClose:
-            if head.method != "GET", head.method != "HEAD" { write("content-length", "0") }
-        }
-        write("x-request-id", requestID)
-        write("traceparent", trace.description)
+    private func forwarded(_ target: RequestTarget, _ route: GatewayTable.Route) -> ForwardedRequest {
+        var fields = HeaderFields()
+        fields.append("host", route.upstream.rule.name)
+        HeaderRules.forward(head.headers, withToken: principal != nil, into: &fields)
+        fields.append("x-request-id", requestID)
+        fields.append("traceparent", trace.description)
         if continuesTrace, head.headers.count(of: "tracestate") == 1, let state = head.headers["tracestate"] {
-            write("tracestate", state)
+            fields.append("tracestate", state)
         }
-        write("x-internal-credential", front.credential)
-        if let client { write("x-internal-client-address", client.description) }
-        if !admission.positions.isEmpty { write("x-internal-position", admission.positions.header) }
-        buffer.writeString("\r\n")
-        return buffer
+        fields.append("x-internal-credential", front.credential)
+        if let client { fields.append("x-internal-client-address", client.description) }
+        if !admission.positions.isEmpty { fields.append("x-internal-position", admission.positions.header) }
+        return ForwardedRequest(method: head.method, target: target.text, fields: fields, framing: head.framing)
     }
 
     // MARK: The body
@@ -145,21 +127,14 @@ extension Exchange: UpstreamUser {
                 replay = nil
             }
         }
-        writeBody(part, to: upstreamConnection)
+        upstreamConnection.writeBody(part)
         upstreamConnection.flush()
-    }
-
-    private func writeBody(_ part: ByteBuffer, to connection: UpstreamConnection) {
-        guard case .chunked = head.framing else { return connection.write(part) }
-        connection.write(ByteBuffer(string: String(part.readableBytes, radix: 16) + "\r\n"))
-        connection.write(part)
-        connection.write(ByteBuffer(string: "\r\n"))
     }
 
     func receivedEnd() {
         requestIsComplete = true
         answerSince = .now()
-        if case .chunked = head.framing { upstreamConnection?.write(ByteBuffer(string: "0\r\n\r\n")) }
+        upstreamConnection?.endBody()
         upstreamConnection?.flush()
     }
 
@@ -190,7 +165,7 @@ extension Exchange: UpstreamUser {
     // MARK: Failing and trying again
 
     func upstreamBroke() {
-        let wasKept = (upstreamConnection?.uses ?? 0) > 1 && upstreamConnection?.hasAnswerBytes == false
+        let wasKept = upstreamConnection?.isStale ?? false
         upstreamConnection = nil
         switch stage {
         case .forwarding:

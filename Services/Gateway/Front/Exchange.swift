@@ -43,7 +43,7 @@ final class Exchange {
     var hasContinued = false
 
     // The way to the service
-    var upstreamConnection: UpstreamConnection?
+    var upstreamConnection: (any UpstreamTransport)?
     /// The server chosen, until its outcome is reported.
     var serverIndex: Int?
     /// The server that failed, to be avoided by a second try.
@@ -172,16 +172,15 @@ final class Exchange {
         guard front.gate.isConcerned(question) else { return admitted(Gate.Admission()) }
         let gate = front.gate
         let verifier = table.verifier
-        let loop = pool.loop
-        let bound = NIOLoopBound(self, eventLoop: loop)
-        Task {
+        let bound = NIOLoopBound(self, eventLoop: pool.loop)
+        Task(executorPreference: pool.executor) {
             let result: Result<Gate.Admission, Gate.Refusal>
             do throws(Gate.Refusal) {
                 result = .success(try await gate.judge(question, verifier: verifier))
             } catch {
                 result = .failure(error)
             }
-            loop.execute { bound.value.judged(result) }
+            bound.value.judged(result)
         }
     }
 

@@ -31,6 +31,8 @@ final class Front: Sendable {
     let common: AnswerHead.Common
     let credential: String
     let documents: Documents
+    /// The services of this process, by the address that an upstream would name.
+    let local: [ListenAddress: LocalService]
     let meters: Meters
     let logger: Logger
     private let state: Mutex<State>
@@ -43,6 +45,7 @@ final class Front: Sendable {
         isSecure: Bool,
         credential: String,
         documents: Documents,
+        local: [LocalService],
         meters: Meters,
         logger: Logger
     ) {
@@ -52,6 +55,10 @@ final class Front: Sendable {
         common = AnswerHead.Common(isSecure: isSecure, variesByOrigin: !crossOrigin.origins.isEmpty)
         self.credential = credential
         self.documents = documents
+        self.local = Dictionary(
+            local.compactMap { service in ListenAddress(service.address).map { ($0, service) } },
+            uniquingKeysWith: { first, _ in first }
+        )
         self.meters = meters
         self.logger = logger
         state = Mutex(State(table: table))

@@ -113,13 +113,14 @@ enum HeaderRules {
 
     /// The fields of a request that a service gets to see: no hop-by-hop ones, none that say who is asking or where
     /// from, none that two programs could read in two ways. The gateway adds its own afterwards.
-    static func forwarded(_ headers: HeaderFields) -> HeaderFields {
+    ///
+    /// A token that was not verified here is none of a service's business.
+    static func forward(_ headers: HeaderFields, withToken: Bool, into forwarded: inout HeaderFields) {
         let named = headers.elements(of: "connection")
-        var forwarded = HeaderFields()
         for field in headers.fields where !isStripped(field.name) && !named.contains(field.name) {
+            if field.name == "authorization", !withToken { continue }
             forwarded.append(field.name, field.value)
         }
-        return forwarded
     }
 
     /// A `_` is what some programs make of `-`, so a name with one could pass for another.

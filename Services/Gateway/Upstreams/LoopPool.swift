@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import ServiceKit
 
 /// What one event loop has: kept connections to the servers, and the client connections whose deadlines it watches.
 ///
@@ -9,12 +10,17 @@ final class LoopPool {
     private static let idleFor = TimeAmount.seconds(30)
 
     let loop: any EventLoop
+    /// For tasks that are to run on the loop.
+    let executor: LoopExecutor
     private var idle: [ListenAddress: [UpstreamConnection]] = [:]
     private var clients: [ObjectIdentifier: ClientConnection] = [:]
     private var isStopped = false
     private var date: (second: Int64, text: String) = (0, "")
 
-    init(loop: any EventLoop) { self.loop = loop }
+    init(loop: any EventLoop) {
+        self.loop = loop
+        executor = LoopExecutor(loop)
+    }
 
     /// A quarter of a second is as exact as timeouts of seconds need to be, and spares two timers for every request.
     func start() {

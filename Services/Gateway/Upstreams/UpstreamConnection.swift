@@ -12,7 +12,7 @@ protocol UpstreamUser: AnyObject {
 }
 
 /// A kept connection to one server, used by one request at a time; lives on one event loop.
-final class UpstreamConnection: ChannelInboundHandler {
+final class UpstreamConnection: ChannelInboundHandler, UpstreamTransport {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -30,9 +30,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     private(set) var isBroken = false
     private(set) var idleSince = NIODeadline.now()
     /// How many requests it has served.
-    private(set) var uses = 0
+    private var uses = 0
     /// Whether anything of the present answer has come.
-    private(set) var hasAnswerBytes = false
+    private var hasAnswerBytes = false
+    private var sendsChunks = false
 
     init(server: ListenAddress, pool: LoopPool, channel: any Channel) {
         self.server = server
@@ -42,23 +43,34 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     var isWritable: Bool { channel.isWritable }
 
-    /// Sends a request's head; the answer goes to `user`.
-    func begin(_ head: ByteBuffer, method: String, user: any UpstreamUser) {
+    /// A kept connection that the server has closed meanwhile says nothing of the server.
+    var isStale: Bool { uses > 1 && !hasAnswerBytes }
+
+    func begin(_ request: ForwardedRequest, user: any UpstreamUser) {
         self.user = user
         uses += 1
-        parser = ResponseParser(isHead: method == "HEAD")
+        parser = ResponseParser(isHead: request.method == "HEAD")
         hasAnswerBytes = false
         isFinished = false
         isHeld = false
-        channel.write(head, promise: nil)
+        sendsChunks = request.framing == .chunked
+        channel.write(request.encoded(), promise: nil)
         read()
     }
 
-    func write(_ part: ByteBuffer) { channel.write(part, promise: nil) }
+    func writeBody(_ part: ByteBuffer) {
+        guard sendsChunks else { return channel.write(part, promise: nil) }
+        channel.write(ByteBuffer(string: String(part.readableBytes, radix: 16) + "\r\n"), promise: nil)
+        channel.write(part, promise: nil)
+        channel.write(ByteBuffer(string: "\r\n"), promise: nil)
+    }
+
+    func endBody() {
+        if sendsChunks { channel.write(ByteBuffer(string: "0\r\n\r\n"), promise: nil) }
+    }
 
     func flush() { channel.flush() }
 
-    /// Stops handing over until ``release()``.
     func hold() { isHeld = true }
 
     func release() {
@@ -68,7 +80,6 @@ final class UpstreamConnection: ChannelInboundHandler {
         read()
     }
 
-    /// Gives the connection back; it is kept if the answer was complete and says so.
     func finish(reusable: Bool) {
         user = nil
         if reusable, isFinished, !isBroken, buffer.readableBytes == 0, channel.isActive {

@@ -45,11 +45,18 @@ struct Parts {
 
     init(_ names: [ServiceName], config: ConfigReader, logger: Logger) throws {
         var services: [any Service] = []
+        var local: [LocalService] = []
         for name in names {
             if let assembly = try name.assemble(config, logger: logger) {
                 services += assembly.services
+                local.append(assembly.local)
             } else {
-                services += try GatewayApp.assemble(config, logger: logger, openAPI: ServiceName.documents).services
+                services += try GatewayApp.assemble(
+                    config,
+                    logger: logger,
+                    openAPI: ServiceName.documents,
+                    local: local
+                ).services
             }
         }
         self.services = services
