@@ -28,8 +28,11 @@ final class PoolCore {
     private static let idleLimit: UInt64 = 300 * 1_000_000_000
     /// Connections are replaced at this age, so that the server's memory for them does not grow for ever.
     private static let ageLimit: UInt64 = 1800 * 1_000_000_000
-    /// The server's own `statement_timeout` is 30 s; an answer that takes longer will not come.
-    static let silenceLimit: UInt64 = 35 * 1_000_000_000
+    /// The server's own `statement_timeout` is 20 s; an answer that takes longer will not come. Together with the time
+    /// to connect anew it stays below the half minute in which everything has to be well after a fault.
+    static let silenceLimit: UInt64 = 22 * 1_000_000_000
+    /// The same for connections outside the pool, which ask nothing that takes time.
+    private static let dedicatedSilenceLimit: UInt64 = 5 * 1_000_000_000
 
     nonisolated init(_ configuration: PostgresConfiguration, logger: Logger) {
         target = Result { () throws(PostgresError) in try Self.target(for: configuration) }
@@ -44,18 +47,24 @@ final class PoolCore {
         target["client_encoding"] = "UTF8"
         target["application_name"] = "taskflow-\(configuration.schema)"
         // Over TCP a peer that vanished is noticed within half a minute; sockets in the file system ignore these.
-        for (keyword, value) in [("keepalives_idle", "20"), ("keepalives_interval", "5"), ("keepalives_count", "3")]
+        for (keyword, value) in [("keepalives_idle", "10"), ("keepalives_interval", "3"), ("keepalives_count", "3")]
         where target[keyword] == nil { target[keyword] = value }
-        if target["tcp_user_timeout"] == nil { target["tcp_user_timeout"] = "30000" }
+        if target["tcp_user_timeout"] == nil { target["tcp_user_timeout"] = "15000" }
         target.addOptions([
             ("search_path", "\"\(configuration.schema.replacing("\"", with: "\"\""))\""),
             ("timezone", "UTC"),
             ("datestyle", "ISO"),
             ("intervalstyle", "postgres"),
             ("bytea_output", "hex"),
-            ("statement_timeout", "30000"),
+            ("statement_timeout", "20000"),
             ("lock_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "30000"),
+            ("idle_in_transaction_session_timeout", "10000"),
+            // The server's side of the same: by default it takes two hours to miss a client whose machine is gone, and
+            // until then holds whatever that had locked.
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "3"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "15000"),
             // Compiling pays for reports of seconds, which no request may be.
             ("jit", "off"),
         ])
@@ -205,17 +214,19 @@ final class PoolCore {
         wakeIfEmpty()
     }
 
-    /// A connection outside the pool's count.
+    /// A connection outside the pool's count, ended by the server when its owner has said nothing for ten seconds.
     func openDedicated() async throws -> Connection {
-        let connection = try await Connector.connect(target.get(), id: 0, mode: .pipeline)
+        var target = try target.get()
+        target.addOptions([("idle_session_timeout", "10000")])
+        let connection = try await Connector.connect(target, id: 0, mode: .pipeline)
         watch(connection)
         return connection
     }
 
     private func watch(_ connection: Connection) {
-        connection.closeIfSilent(for: Self.silenceLimit)
+        connection.closeIfSilent(for: Self.dedicatedSilenceLimit)
         guard connection.isOpen.load(ordering: .relaxed) else { return }
-        Poller.shared.schedule(after: .seconds(5)) { [weak self, weak connection] in
+        Poller.shared.schedule(after: .seconds(1)) { [weak self, weak connection] in
             if let connection { self?.watch(connection) }
         }
     }

@@ -103,6 +103,9 @@ public final class PostgresPool: Service, Sendable {
     }
 
     /// A connection of its own, outside the pool's count, for session-level advisory locks; closed by `close()`.
+    ///
+    /// Use it every few seconds: the server ends it after ten seconds of silence, so that the locks of a process that
+    /// was stopped, or whose machine has vanished, come free.
     public func dedicatedConnection() async throws -> DedicatedConnection {
         DedicatedConnection(try await core.openDedicated())
     }

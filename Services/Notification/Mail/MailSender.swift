@@ -107,7 +107,7 @@ struct MailSender: Service {
         }
         switch outcome {
         case .sent:
-            try await store.finish(mail, sent: true, at: clock.now)
+            try await persisting { try await store.finish(mail, sent: true, at: clock.now) }
             logger.info("mail sent")
             count("sent", mail.kind)
         case .dropped(let reason):
@@ -119,6 +119,19 @@ struct MailSender: Service {
             logger.warning("mail postponed", metadata: ["reason": "\(reason)"])
             count("postponed", mail.kind)
         }
+    }
+
+    /// A mail that is out must be known to be out, or it goes out again when its lease ends: a database that is away is
+    /// asked again for half of the lease.
+    private func persisting(_ work: () async throws -> Void) async throws {
+        for _ in 0..<90 {
+            do {
+                return try await work()
+            } catch let error as PostgresError where error.isUnavailability {
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
+        try await work()
     }
 
     private func outcome(of mail: QueuedMail) async throws -> Outcome {
