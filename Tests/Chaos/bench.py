@@ -21,6 +21,8 @@ from world import PASSWORD, Organization, found_all
 # Requirements: 15 s after Redis has lost data, 30 s after anything else.
 RECOVERY_LIMIT = 30.0
 REDIS_LOSS_LIMIT = 15.0
+# A mail that was claimed by a sender which then died, or could not say that it was done, is claimed again after that.
+MAIL_LEASE = 180.0
 
 
 class Bench:
@@ -122,15 +124,19 @@ class Bench:
             thread.start()
         for thread in threads:
             thread.join()
-        status = ""
-        while time.monotonic() - begun < 120:
+        rested = time.monotonic()
+        while True:
             is_quiet, status = self.installation.events_status()
-            if is_quiet and self._is_at_rest():
+            if is_quiet:
+                break
+            if time.monotonic() - rested > RECOVERY_LIMIT:
+                lines = [line for line in status.splitlines() if "stream=" not in line or "lag=0" not in line]
+                self.judge.violate("event log", f"not at rest {RECOVERY_LIMIT:.0f} s after the last write: {lines}")
                 break
             time.sleep(0.5)
-        else:
-            self.judge.violate("event log", f"not at rest two minutes after the last fault: {status[-3000:]}")
-        self.quiescence = time.monotonic() - begun
+        self.quiescence = time.monotonic() - rested
+        while not self._is_at_rest() and time.monotonic() - rested < MAIL_LEASE + 60:
+            time.sleep(0.5)
         self.judge.faults.end(span)
 
     def _is_at_rest(self):
@@ -249,7 +255,8 @@ class Recovery(threading.Thread):
         else:
             found = seconds
         bench.recoveries.setdefault(kind, []).append(found)
-        if not is_disturbed and (reason or seconds > limit) and not bench.is_over.is_set():
+        # The next fault begins a little after the limit, so that one that does not end is seen to be none.
+        if (seconds > limit or (reason and not is_disturbed)) and not bench.is_over.is_set():
             bench.judge.violate("recovery", f"{self.step.name}: {seconds:.1f} s and more than {limit:.0f}; {reason}")
         if is_disturbed:
             # The next fault has begun meanwhile; what this one has left behind may still be there.

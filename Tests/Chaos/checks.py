@@ -13,8 +13,12 @@ from work import PROJECTS, TASKS
 from world import PASSWORD, ROLES
 
 # Judged while the load ran, and by the checks below as well.
-LIVE = ["answers", "acknowledged writes", "read your writes", "versions", "sessions", "ended sessions", "idempotency",
-        "tenancy of answers", "notices", "recovery", "event log", "processes", "bench"]
+LIVE = ["answers", "acknowledged writes", "one writer wins", "read your writes", "versions", "sessions",
+        "ended sessions", "idempotency", "tenancy of answers", "notices", "recovery", "event log", "processes", "bench"]
+
+
+# How long an answer is waited for that must come at once by now.
+PATIENCE = 15
 
 
 class Checks:
@@ -33,8 +37,10 @@ class Checks:
         checks = {"mails": self.mails, "tenancy of mails": self.mail_canaries,
                   "tenancy and secrets of logs": self.logs,
                   "streams hold what outboxes hold": lambda: replicas.streams(self.installation)}
-        checks |= {f"read model of {name}": lambda n=name: replicas.compare(self.sql, n) for name in replicas.COMPARISONS}
+        checks |= {f"read model of {name}": lambda n=name: replicas.compare(self.sql, n)
+                   for name in replicas.COMPARISONS}
         checks |= {name: lambda n=name: replicas.never(self.sql, n) for name in replicas.NEVER}
+        checks["organizations deleted: nothing is left"] = lambda: replicas.remains(self.sql, self.model.deleted)
         results = {name: self.asked(check) for name, check in checks.items() if only in (None, name)}
         return results | {name: list(self.judge.violations.get(name, [])) for name in LIVE}
 
@@ -56,11 +62,11 @@ class Checks:
     def organization(self, organization):
         """Everything that was made is there, once, as it was acknowledged last; and nothing else."""
         admin = self.bench.reader(organization, "admin")
-        rows = {"task": insist(lambda: admin.pages(TASKS), 30), "project": insist(lambda: admin.pages(PROJECTS), 30),
-                "user": insist(lambda: admin.pages("/api/organization/users/"), 30),
-                "department": insist(lambda: admin.pages("/api/organization/departments/"), 30)}
-        trash = {"task": insist(lambda: admin.pages("/api/project/trash/"), 30),
-                 "project": insist(lambda: admin.pages("/api/project_management/trash/"), 30)}
+        def pages(path):
+            return insist(lambda: admin.pages(path), PATIENCE)
+        rows = {"task": pages(TASKS), "project": pages(PROJECTS), "user": pages("/api/organization/users/"),
+                "department": pages("/api/organization/departments/")}
+        trash = {"task": pages("/api/project/trash/"), "project": pages("/api/project_management/trash/")}
         creations = {c.token: c for c in self.model.creations.values() if c.organization == organization.id}
         hidden = {t.token for t in self.model.things if t.project is not None and t.project.gone != "no"}
         for kind, live in rows.items():
@@ -109,7 +115,7 @@ class Checks:
         for project in self.model.of(organization.id, "project"):
             if project.gone != "no":
                 continue
-            answer = insist(lambda: admin.call("GET", project.path), 30)
+            answer = insist(lambda: admin.call("GET", project.path), PATIENCE)
             there = {c["user"]["email"] for c in answer.json["collaborators"]}
             for address in project.people - there - project.people_in_doubt:
                 self.wrong(f"{address} was put on project {project.id} and is not there")
@@ -123,7 +129,7 @@ class Checks:
             for subtask in family["subtasks"]:
                 worker = next(w for w in self.bench.workers
                               if w.organization and w.organization.id == subtask.organization)
-                status = insist(lambda: worker.session.call("GET", subtask.path), 30).json["status"]
+                status = insist(lambda: worker.session.call("GET", subtask.path), PATIENCE).json["status"]
                 if subtask.id in done and status != "COMPLETED":
                     self.wrong(f"{subtask.key} was completed and is {status}")
                 if subtask.id not in done | family["doubtful"] and status != "PENDING":
@@ -134,11 +140,11 @@ class Checks:
             if entry["state"] != "acked":
                 continue
             session = entry["session"]
-            insist(session.log_in, 30)
-            name = insist(lambda: session.call("GET", "/api/organization/"), 30).json["name"]
+            insist(session.log_in, PATIENCE)
+            name = insist(lambda: session.call("GET", "/api/organization/"), PATIENCE).json["name"]
             if name != entry["name"]:
                 self.wrong(f"{session} founded {entry['name']} and is in {name}")
-            projects = [row["id"] for row in insist(lambda: session.pages(PROJECTS), 30)]
+            projects = [row["id"] for row in insist(lambda: session.pages(PROJECTS), PATIENCE)]
             if entry["project"] is not None and projects != [entry["project"]]:
                 self.wrong(f"{session} made project {entry['project']}, there are {projects}")
 
@@ -150,7 +156,7 @@ class Checks:
     def notices(self, organization):
         for who in ["admin", *(w for w, _ in ROLES)]:
             session = self.bench.reader(organization, who)
-            rows = insist(lambda: session.pages("/api/notifications/"), 60)
+            rows = insist(lambda: session.pages("/api/notifications/"), PATIENCE)
             counts = collections.Counter((r["kind"], r["project"] if r["kind"] == "project-added" else r["task"])
                                          for r in rows)
             if len({r["id"] for r in rows}) != len(rows):

@@ -152,8 +152,8 @@ class Installation:
         words = [find_program("postgres"), "-D", str(data), "-p", str(self.ports["postgres"]),
                  "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200",
                  "-c", "shared_buffers=128MB", "-c", "log_timezone=UTC", "-c", "timezone=UTC",
-                 # A checkpoint is forced often, so that a crash meets one now and then.
-                 "-c", "checkpoint_timeout=30s"]
+                 # More often than by default, so that a crash meets a checkpoint now and then.
+                 "-c", "checkpoint_timeout=120s"]
         process = Process("postgres", words, dict(os.environ), self.logs / "postgres.log", "/", self.user)
         process.patience = 30
         self.supervisor.add(process).start()

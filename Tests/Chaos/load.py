@@ -62,7 +62,7 @@ class Worker(threading.Thread):
         except Maybe:
             self.judge.count("ambiguous")
         except Exception as error:  # noqa: BLE001 - the bench's own mistakes must not pass for silence
-            self.judge.violate("bench", f"{self.name} {getattr(action, '__name__', action)}: {type(error).__name__} {error}")
+            self.judge.violate("bench", f"{self.name} {action}: {type(error).__name__} {error}")
 
     def retry(self):
         action = self.pending.pop(0)
@@ -73,14 +73,18 @@ class Worker(threading.Thread):
 
     def finish(self, seconds):
         """After the faults: everything whose outcome is not known is brought to an end."""
+        deadline = time.monotonic() + seconds
+        unfinished = []
         for action in self.pending:
             try:
-                insist(action, seconds)
+                insist(action, deadline - time.monotonic())
             except Maybe as maybe:
-                self.judge.violate("answers", f"{self.name}: {action} has no outcome long after the last fault: "
-                                              f"{maybe}")
+                unfinished.append(str(maybe))
             except Exception as error:  # noqa: BLE001
                 self.judge.violate("bench", f"{self.name} {action}: {type(error).__name__} {error}")
+        if unfinished:
+            self.judge.violate("answers", f"{self.name}: {len(unfinished)} requests have no outcome {seconds} s after "
+                                          f"the last fault: {unfinished[:3]}")
         self.pending = []
 
     # Words
@@ -176,7 +180,8 @@ class Worker(threading.Thread):
 
     def replay(self, creation):
         """A key that was answered long ago gives the same answer again, and makes nothing."""
-        answer = self.ask("POST", creation.path, creation.body, wanted=(201,), headers={"Idempotency-Key": creation.key})
+        headers = {"Idempotency-Key": creation.key}
+        answer = self.ask("POST", creation.path, creation.body, wanted=(201,), headers=headers)
         if answer.json.get("id") != creation.id or answer.headers.get("Idempotency-Replayed") != "true":
             self.judge.violate("idempotency", f"{answer} with the key of {creation.kind} {creation.id} gave "
                                               f"{answer.json.get('id')}, "

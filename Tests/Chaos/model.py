@@ -97,6 +97,8 @@ class Model:
         self.dead_tokens = []
         # Organizations that were founded while the load ran.
         self.sign_ups = []
+        # Those of them that were deleted again: their ids.
+        self.deleted = set()
         self.families = []
         self.secrets = set()
 

@@ -81,7 +81,12 @@ class Connection:
         async def read():
             last = 0.0
             while True:
-                data = await reader.read(CHUNK)
+                try:
+                    data = await reader.read(CHUNK)
+                except OSError as error:
+                    # A reset is handed on as one, after what came before it.
+                    await queue.put((last, error))
+                    return
                 delay = self.link.get("latency", 0.0)
                 if delay:
                     delay += random.random() * self.link.get("jitter", 0.0)
@@ -99,6 +104,8 @@ class Connection:
                 wait = due - loop.time()
                 if wait > 0:
                     await asyncio.sleep(wait)
+                if isinstance(data, OSError):
+                    raise data
                 if data is None:
                     if not self.is_dead and writer.can_write_eof():
                         writer.write_eof()
@@ -115,7 +122,7 @@ class Connection:
             reading.cancel()
             try:
                 await reading
-            except (asyncio.CancelledError, OSError):
+            except asyncio.CancelledError:
                 pass
 
     async def send(self, writer, data):

@@ -15,6 +15,7 @@ from accounts import AccountKeeper, try_dead
 from bench import Bench
 from checks import Checks
 from judge import Answer, Judge
+from work import Developer
 
 NOBODY = "00000000-0000-7000-8000-000000000001"
 
@@ -46,7 +47,8 @@ def injections(bench):
     key = "(t.organization_id, t.id) = (k.organization_id, k.id)"
     by_key = "({0}.organization_id, {0}.id) IN (SELECT organization_id, id FROM {{copy}})"
     # A task that was acknowledged, is live, and stands in the common project.
-    things = [t for t in bench.model.of(one.id, "task") if t.gone == "no" and t.project is None and "status" in t.fields]
+    things = [t for t in bench.model.of(one.id, "task")
+              if t.gone == "no" and t.project is None and "status" in t.fields]
     task, second = things[0], things[1]
     at = f"{mine} AND id = {task.id}"
 
@@ -71,8 +73,8 @@ def injections(bench):
         row("a word of another organization", "tenancy of answers", "task.task", at,
             f"UPDATE task.task SET description = '{other.canary}' WHERE {at}"),
         sql(bench, "a notice without an event", "notices: one for each person and event, none without",
-            "CREATE TABLE public.kept_notice AS SELECT * FROM notification.notice WHERE kind = 'project-added' LIMIT 1; "
-            f"UPDATE public.kept_notice SET id = 999999999, event_id = '{NOBODY}'; "
+            "CREATE TABLE public.kept_notice AS SELECT * FROM notification.notice WHERE kind = 'project-added' LIMIT 1;"
+            f" UPDATE public.kept_notice SET id = 999999999, event_id = '{NOBODY}'; "
             "INSERT INTO notification.notice SELECT * FROM public.kept_notice;",
             f"DELETE FROM notification.notice WHERE event_id = '{NOBODY}'; DROP TABLE public.kept_notice;"),
         row("a notice is missing", "notices: one for each person and event, none without", "notification.notice",
@@ -87,6 +89,14 @@ def injections(bench):
         row("a reader is behind", "event log: cursors are at the end", "notification.cursor", "seq > 1",
             "UPDATE notification.cursor t SET seq = t.seq - 1 FROM {copy} k WHERE t.stream = k.stream",
             "t.stream = k.stream"),
+    ]
+    # As if it had been deleted under the load.
+    bench.model.deleted.add(NOBODY)
+    found += [
+        row("a deleted organization has left a person behind", "organizations deleted: nothing is left",
+            "project.member", mine, f"INSERT INTO project.member SELECT '{NOBODY}', user_id, revision, email, "
+            "first_name, last_name, is_active, profile_img FROM {copy}",
+            f"t.organization_id = '{NOBODY}' OR (t.organization_id, t.user_id) = (k.organization_id, k.user_id)"),
     ]
     mails = sorted(bench.installation.mail.glob("*.eml"))
     aside = bench.folder / "aside.eml"
@@ -163,6 +173,15 @@ def revived(bench):
     return during and not before and not noticed()
 
 
+def lost_update(bench):
+    """Whether it is noticed that both of two writers are told that they have changed what they had seen."""
+    worker = next(worker for worker in bench.workers if isinstance(worker, Developer))
+    bench.judge.violation_counts.clear()
+    for _ in range(10):
+        worker.race_task(is_conditional=False)
+    return bench.judge.violation_counts["one writer wins"] > 0
+
+
 def run(arguments):
     arguments.duration, arguments.organizations, arguments.rate = 6.0, 2, 40.0
     failures = []
@@ -182,6 +201,7 @@ def run(arguments):
         wrong = {name: found for name, found in bench.check().items() if found}
         tell(not wrong, f"all checks pass without a fault {wrong or ''}")
         tell(revived(bench), "ended sessions: a token that was ended is let in")
+        tell(lost_update(bench), "one writer wins: two changes of one version are both accepted")
         for injection in injections(bench):
             injection.do()
             noticed = injection.check in failing(bench, injection.check)

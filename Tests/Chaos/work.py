@@ -1,7 +1,10 @@
 """What people do all day: projects, tasks, subtasks, collaborators, notices."""
 import datetime
+import random
+import threading
 
 from client import Maybe, quote
+from judge import PASSING
 from load import Worker
 
 PROJECTS = "/api/project_management/projects/"
@@ -77,6 +80,48 @@ class WorkingPerson(Worker):
             changes = {"description": f"about {task.token} r{revision}",
                        "status": self.random.choice(["IN_PROGRESS", "ON_HOLD", "PENDING"])}
         self.change(task, changes)
+
+    def race_task(self, is_conditional=True):
+        """Two clients change a task at once, each on condition that it is as they have seen it: one of them wins."""
+        task = self.pick(t for t in self.live(self.tasks) if not t.is_frozen and t.etag)
+        if not task:
+            return
+        self.session.stay_logged_in()
+        rival = self.organization.session(self.bench, self.who, random.Random(0))
+        rival.access = self.session.access
+        headers = {"If-Match": task.etag} if is_conditional else {}
+        titles = [self.text(task.token, self.random.randrange(1, 1_000_000)) for _ in range(2)]
+        answers = [None, None]
+
+        def write(number, session, gateway):
+            try:
+                answers[number] = session.send("PATCH", task.path, {"title": titles[number]}, headers, gateway)
+            except Maybe:
+                pass
+        threads = [threading.Thread(target=write, args=(n, s, g)) for n, (s, g) in enumerate(
+            zip((self.session, rival), sorted(self.bench.gateways)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        rival.close()
+        if all(answer is not None and answer.status == 412 for answer in answers):
+            self.read(task)
+        won = [n for n, answer in enumerate(answers) if answer is not None and answer.status == 200]
+        for number, answer in enumerate(answers):
+            if answer is None or answer.status in PASSING:
+                task.doubt({"title": titles[number]}, is_conditional)
+            elif answer.status not in (200, 401, 412):
+                self.judge.unexpected(answer, (200, 412))
+        if len(won) == 2:
+            self.judge.violate("one writer wins", f"both changed what they had seen as {task.etag}: {answers[0]}, "
+                                                  f"{answers[1]}")
+            task.doubt({"title": titles[0]}, True)
+        for number in won:
+            task.acknowledge({"title": titles[number]}, is_conditional and len(won) == 1)
+            task.etag = answers[number].headers.get("ETag")
+            self.judge.count("acknowledged")
+        self.judge.count("races")
 
     def complete_task(self):
         task = self.pick(t for t in self.live(self.tasks) if not t.is_frozen)
@@ -154,7 +199,7 @@ class WorkingPerson(Worker):
             self.judge.count("acknowledged")
 
     def replay_key(self):
-        mine = [c for c in self.model.creations.values()
+        mine = [c for c in list(self.model.creations.values())
                 if c.state == "acked" and c.key and c.token.split("-")[2] == str(self.number) and c.kind == "task"]
         # Rights are judged before a key is: what is gone with its parent or project is not asked for.
         creation = self.pick(c for c in mine if "/subtasks/" not in c.path and f"/{self.organization.base}/" in c.path)
@@ -164,7 +209,8 @@ class WorkingPerson(Worker):
 
 class Developer(WorkingPerson):
     ACTIONS = [(22, "new_task"), (26, "change_task"), (8, "complete_task"), (4, "delete_task"), (2, "restore_task"),
-               (14, "read_task"), (12, "read_lists"), (10, "read_notices"), (3, "replay_key")]
+               (14, "read_task"), (12, "read_lists"), (10, "read_notices"), (3, "replay_key"),
+               (3, "race_task")]
 
     def assigned(self):
         return []
