@@ -3,6 +3,7 @@ import Failures
 import Identity
 import Lists
 import Messaging
+import Postgres
 import Testing
 
 @testable import ProjectService

@@ -1,6 +1,8 @@
 import Chronology
 import Identity
+import Messaging
 import Postgres
+import ServiceKit
 import Testing
 
 @testable import TaskService
