@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test tenancy tenancy-mutants acceptance chaos lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance attack chaos lint format packages build
 
 SHELL := /bin/bash
 
@@ -16,6 +16,11 @@ test: packages
 acceptance: packages
 	swift build --product taskflow
 	Tests/Acceptance/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# Hostile bytes, guesses, races and floods against an installation of its own. See Tests/Attack.
+attack: packages
+	swift build --product taskflow
+	Tests/Attack/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
 # Ten minutes of faults under load, then all that was promised is checked; DURATION=60m, SEED=7. See Tests/Chaos.
 chaos: packages

@@ -67,6 +67,7 @@ if [ $# -eq 0 ]; then
     Tests/Acceptance/run.py --binary "$binary" "${journeys[@]}" "${audits[@]}" 2>&1 | tee -a "$log" || status=$?
     Tests/Acceptance/run.py --binary "$binary" --processes "${journeys[@]}" 2>&1 | tee -a "$log" || status=$?
     Tests/Tenancy/run.py --binary "$binary" --quick 2>&1 | tee -a "$log" || status=$?
+    Tests/Attack/run.py --binary "$binary" --quick 2>&1 | tee -a "$log" || status=$?
 fi
 count() { awk -v word="$1" '
     /^[^ ]+ Test run with / { next }
