@@ -49,7 +49,8 @@ class Document:
         name, item = matching[0]
         verb = "get" if method == "HEAD" else method.lower()
         if verb not in item:
-            return None if status in (400, 405) or method == "OPTIONS" else f"{name} has no {method}, but answers {status}"
+            return None if status in (
+                400, 405) or method == "OPTIONS" else f"{name} has no {method}, but answers {status}"
         where = f"{method} {name} {status}"
         responses = item[verb]["responses"]
         response = self.resolve(responses.get(str(status)))

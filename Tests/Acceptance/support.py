@@ -27,7 +27,8 @@ UTC = datetime.timezone.utc
 TASKS, PROJECTS = "/api/project/tasks/", "/api/project_management/projects/"
 USERS, DEPARTMENTS, ORGANIZATION = "/api/organization/users/", "/api/organization/departments/", "/api/organization/"
 SIGN_UP, LOG_IN, REFRESH = "/api/account/signup/", "/api/account/login/", "/api/account/token/refresh/"
-RESET, SWITCH, PICTURE = (f"/api/account/{name}/" for name in ("request-reset-password", "switch-organization", "profile-pic"))
+RESET, SWITCH, PICTURE = (
+    f"/api/account/{name}/" for name in ("request-reset-password", "switch-organization", "profile-pic"))
 NOTICES, PREFERENCES = "/api/notifications/", "/api/notifications/preferences/"
 _count = itertools.count(1)
 _run = uuid.uuid4().hex[:8]

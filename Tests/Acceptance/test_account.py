@@ -32,7 +32,12 @@ class SignUp(Case):
         self.problem(answer, 409, "account-exists")
 
     def test_fields(self):
-        good = {"email": "a@example.com", "password": PASSWORD, "first_name": "A", "last_name": "B", "organization": "C"}
+        good = {
+    "email": "a@example.com",
+    "password": PASSWORD,
+    "first_name": "A",
+    "last_name": "B",
+     "organization": "C"}
         for name in good:
             body = {k: v for k, v in good.items() if k != name}
             self.problem(Client().post("/api/account/signup/", body), 422, pointer=f"/{name}")
@@ -190,7 +195,11 @@ class Passwords(Case):
         forged = second[:-3] + ("AA/" if not second.endswith("AA/") else "BB/")
         self.problem(Client().post(forged, {"password1": new, "password2": new}), 400, "invalid-link")
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
-            answers = list(pool.map(lambda _: Client().post(second, {"password1": new, "password2": new}).status, range(10)))
+            answers = list(
+    pool.map(
+        lambda _: Client().post(
+            second, {
+                "password1": new, "password2": new}).status, range(10)))
         self.assertEqual(sorted(answers), [200] + [400] * 9)
         self.problem(client.get("/api/account/"), 401, "session-changed")
         self.assertTrue(log_in(client.email, new))

@@ -50,7 +50,8 @@ class Dates(TaskCase):
 
     def test_judged_on_the_merged_task(self):
         t = self.ok(self.admin.post(self.base, {"title": "x", "start_date": day(5), "due_date": day(8)}), 201)
-        self.problem(self.admin.patch(task_path(t), {"due_date": day(4)}), 422, pointer="/due_date", field_code="before-start")
+        self.problem(self.admin.patch(task_path(t), {"due_date": day(4)}),
+                     422, pointer="/due_date", field_code="before-start")
         self.problem(self.admin.patch(task_path(t), {"start_date": day(9)}), 422, pointer="/due_date",
                      field_code="before-start")
         self.set(self.admin, t, start_date=day(9), due_date=day(9))
@@ -82,12 +83,17 @@ class Dates(TaskCase):
         for field in ("id", "key", "project", "completed_date", "collaborators", "created_by", "updated_by",
                       "created_at",
                       "updated_at", "version", "subtasks"):
-            self.problem(self.admin.patch(task_path(t), {field: "other"}), 422, pointer=f"/{field}", field_code="read-only")
+            self.problem(self.admin.patch(task_path(t), {field: "other"}),
+                         422, pointer=f"/{field}", field_code="read-only")
             self.problem(self.admin.put(task_path(t), {"title": "y", field: 77777}), 422, pointer=f"/{field}",
                          field_code="read-only")
         self.problem(self.admin.patch(task_path(t), {"also_collaborator": True}), 422, pointer="/also_collaborator")
         merge = {"Content-Type": "application/merge-patch+json; charset=utf-8"}
-        self.assertEqual(self.ok(self.admin.patch(task_path(t), {"start_date": None}, headers=merge))["start_date"], None)
+        self.assertEqual(
+    self.ok(
+        self.admin.patch(
+            task_path(t), {
+                "start_date": None}, headers=merge))["start_date"], None)
         self.problem(self.admin.put(task_path(t), {"title": "y"}, headers=merge), 415)
         self.problem(self.admin.patch(task_path(t), {"title": "y"}, headers={"Content-Type": None}), 415)
 
@@ -171,7 +177,8 @@ class Overdue(TaskCase):
         self.assertEqual(len(admin.pages(TASKS + "?status=OVERDUE&search=overdue")), 10)
         # Nobody sets it by hand, naming it where it is so sets nothing.
         for t in (held, done, today):
-            self.problem(admin.patch(task_path(t), {"status": "OVERDUE"}), 422, pointer="/status", field_code="not-settable")
+            self.problem(admin.patch(task_path(t), {"status": "OVERDUE"}),
+                         422, pointer="/status", field_code="not-settable")
             self.problem(admin.put(task_path(t), {"title": "x", "status": "OVERDUE"}), 422, pointer="/status",
                          field_code="not-settable")
         tag = admin.get(task_path(pending)).headers["ETag"]

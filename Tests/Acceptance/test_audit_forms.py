@@ -43,7 +43,8 @@ class Forms(Case):
                 got = self.admin.get(answer.headers["Location"])
                 self.assertEqual((self.ok(got), got.headers["ETag"]), (answer.json, answer.headers["ETag"]))
                 self.assertEqual(self.ok(self.admin.get(path + "collaborators/"))["results"], [answer.json])
-                self.assertEqual(self.admin.delete(f"{path}collaborators/{urllib.parse.quote(self.admin.email.upper(), safe='')}/").status, 204)
+                self.assertEqual(
+    self.admin.delete(f"{path}collaborators/{urllib.parse.quote(self.admin.email.upper(), safe='')}/").status, 204)
                 self.assertEqual(self.admin.delete(path).status, 204)
                 self.ok(self.admin.post(path + "restore/"))
         other = project(self.admin)
@@ -118,7 +119,8 @@ class Forms(Case):
         # An absent body where none is needed.
         t = task(self.admin, self.project["id"])
         self.ok(self.admin.post(f"{TASKS}{t['id']}/collaborators/{self.admin.email}/", {}), 201)
-        self.problem(self.admin.post(f"{TASKS}{t['id']}/collaborators/{self.admin.email}/", {"x": 1}), 422, pointer="/x")
+        self.problem(self.admin.post(
+            f"{TASKS}{t['id']}/collaborators/{self.admin.email}/", {"x": 1}), 422, pointer="/x")
 
     def test_looks_alike(self):
         stranger = sign_up()

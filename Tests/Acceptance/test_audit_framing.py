@@ -168,7 +168,8 @@ class AuditFraming(Case):
         # A slow reader gets all of it.
         with connect() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(get("/api/project/tasks/?page_size=200", f"Authorization: Bearer {admin.access}", close=True))
+            connection.sendall(get("/api/project/tasks/?page_size=200",
+                               f"Authorization: Bearer {admin.access}", close=True))
             time.sleep(0.3)
             self.assertEqual(read_answers(connection)[0].json, answer.json)
 

@@ -66,7 +66,8 @@ class AuditOrder(Case):
         for raw in bad:
             with self.subTest(raw=raw[:40]):
                 self.problem(admin.post(path, raw=raw), 400)
-        for kind in ("text/plain", "application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
+        for kind in ("text/plain", "application/xml", "multipart/form-data; boundary=x",
+                     "application/x-www-form-urlencoded"):
             self.problem(admin.post(path, raw=b'{"department_name": "a"}', headers={"Content-Type": kind}), 415)
         for kind in ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON"):
             self.ok(admin.post(path, {"department_name": unique("d")}, headers={"Content-Type": kind}), 201)
@@ -81,7 +82,8 @@ class AuditOrder(Case):
     def test_queries(self):
         admin = sign_up()
         for query, parameter in (("?page_size=5&page_size=6", "page_size"), ("?Page_size=5", "Page_size"), ("?=", ""),
-                                 ("?page_size=+5", "page_size"), ("?page_size=5.0", "page_size"), ("?page_size=", "page_size"),
+                                 ("?page_size=+5", "page_size"), ("?page_size=5.0",
+                                  "page_size"), ("?page_size=", "page_size"),
                                  ("?cursor=", "cursor"), ("?count=True", "count")):
             with self.subTest(query=query):
                 answer = admin.get("/api/organization/departments/" + query)
@@ -126,7 +128,8 @@ class AuditHeaders(Case):
 
     def test_cache_control(self):
         admin = sign_up()
-        for path in ("/api/organization/", "/api/project/tasks/", "/api/notifications/", "/api/project_management/projects/"):
+        for path in ("/api/organization/", "/api/project/tasks/",
+                     "/api/notifications/", "/api/project_management/projects/"):
             self.assertEqual(admin.get(path).headers["Cache-Control"], "private, no-cache", path)
         for path in ("/api/account/", "/api/account/sessions/"):
             self.assertEqual(admin.get(path).headers["Cache-Control"], "no-store", path)

@@ -92,7 +92,10 @@ class Lists(Case):
         return rows
 
     def test_shape_and_links(self):
-        page = self.ok(self.admin.get(self.base + "?page_size=25&count=true&fields=id&status=PENDING&status=ON_HOLD&search="))
+        page = self.ok(
+    self.admin.get(
+        self.base +
+         "?page_size=25&count=true&fields=id&status=PENDING&status=ON_HOLD&search="))
         self.assertEqual(list(page), ["next", "previous", "count", "results"])
         for part in ("page_size=25", "count=true", "fields=id", "status=PENDING", "status=ON_HOLD"):
             if page["next"]:
@@ -105,7 +108,12 @@ class Lists(Case):
         self.assertEqual(len(self.ok(self.admin.get(self.base + "?page_size=200"))["results"]), 60)
         self.assertEqual(self.ok(self.admin.get(self.base + "?page_size=60"))["next"], None)
         self.assertEqual(self.ok(self.admin.get(self.base + "?page_size=200&count=false")).get("count"), None)
-        self.assertTrue(self.ok(self.admin.get(self.base.rstrip("/") + "?page_size=1"))["next"].startswith(self.base.rstrip("/")))
+        self.assertTrue(
+    self.ok(
+        self.admin.get(
+            self.base.rstrip("/") +
+            "?page_size=1"))["next"].startswith(
+                self.base.rstrip("/")))
         second = self.ok(self.admin.get(first["next"]))
         self.assertEqual(self.ok(self.admin.get(second["previous"])), first)
 
@@ -278,7 +286,8 @@ class Lists(Case):
                         201)["id"]
                 for n in range(5)]
         self.assertEqual([r["id"] for r in self.admin.pages(path + "subtasks/", 2)], subs)
-        page = self.ok(self.admin.get(f"/api/project/{p['id']}/tasks/{parent['key']}/subtasks/?page_size=2&count=true&ordering=-title"))
+        page = self.ok(self.admin.get(
+            f"/api/project/{p['id']}/tasks/{parent['key']}/subtasks/?page_size=2&count=true&ordering=-title"))
         self.assertEqual(([r["title"] for r in page["results"]], page["count"]), (["s4", "s3"], 5))
         self.assertTrue(page["next"].startswith(f"/api/project/{p['id']}/tasks/{parent['key']}/subtasks/?"))
         self.assertEqual([r["title"] for r in self.ok(self.admin.get(page["next"]))["results"]], ["s2", "s1"])

@@ -82,7 +82,10 @@ class AuditLogIn(Case):
         self.assertEqual(entered.login_answer["organization"]["id"], own.login_answer["organization"]["id"])
         self.assertNotIn(other_id, [o["id"] for o in entered.login_answer["organizations"]])
         self.problem(entered.post(SWITCH, {"organization": other_id}), 422, pointer="/organization")
-        self.problem(Client().post(LOG_IN, {"email": person.email, "password": PASSWORD, "organization": other_id}), 401)
+        self.problem(
+    Client().post(
+        LOG_IN, {
+            "email": person.email, "password": PASSWORD, "organization": other_id}), 401)
         # Active again, it is there again.
         self.ok(other.patch(user_path(person.email), {"is_active": True}))
         eventually(lambda: other_id in [o["id"] for o in log_in(person.email).login_answer["organizations"]])
@@ -178,7 +181,8 @@ class AuditSwitch(Case):
         answer = person.post(SWITCH, {"organization": other_id})
         body = self.ok(answer)
         self.assertEqual(answer.headers["Cache-Control"], "no-store")
-        self.assertEqual(set(body), {"access", "refresh", "token_type", "expires_in", "user", "organization", "organizations"})
+        self.assertEqual(set(body), {"access", "refresh", "token_type",
+                         "expires_in", "user", "organization", "organizations"})
         self.problem(person.get("/api/account/"), 401, "session-changed")
         person.adopt(body)
         after = self.ok(person.get("/api/account/sessions/"))["results"]

@@ -208,7 +208,8 @@ class AuditMails(Two):
         t = task(admin, p["id"], collaborators=[one.email], title="Ünïcode <b>& “quotes”\r\nBcc: evil@example.com")
         Client().post("/api/account/request-reset-password/", {"email": one.email})
         eventually(lambda: len(mails(one.email)) >= 4)
-        self.ok(one.post("/api/account/change-password/", {"old_password": PASSWORD, "new_password": "brand-new-secret-1"}))
+        self.ok(one.post("/api/account/change-password/",
+                {"old_password": PASSWORD, "new_password": "brand-new-secret-1"}))
         eventually(lambda: mails(one.email, "changed"))
         found = mails(one.email)
         identifiers = [m["Message-ID"] for m in found]
@@ -227,7 +228,8 @@ class AuditMails(Two):
                 self.assertNotIn(secret, mail.as_string())
             link = link_in(mail)
             if link:
-                self.assertEqual([l for l in text.splitlines() if link in l], [l for l in text.splitlines() if l.endswith(link)])
+                self.assertEqual([l for l in text.splitlines() if link in l], [
+                                 l for l in text.splitlines() if l.endswith(link)])
                 self.assertIn(link, html)
                 self.assertIsNone(mail["List-Unsubscribe"])
             subscribed += mail["List-Unsubscribe"] is not None

@@ -113,7 +113,8 @@ class AuditUsers(Case):
         self.ok(admin.patch(path, {"first_name": "x"}, headers={"If-Match": tag}))
         self.problem(admin.patch(path, {"first_name": "y"}, headers={"If-Match": tag}), 412)
         self.ok(admin.patch(path, {"first_name": "y"}, headers={"If-Match": "*"}))
-        self.problem(admin.patch(user_path("nobody@example.com"), {"first_name": "y"}, headers={"If-Match": '"77"'}), 404)
+        self.problem(admin.patch(user_path("nobody@example.com"),
+                     {"first_name": "y"}, headers={"If-Match": '"77"'}), 404)
 
     def test_idempotency(self):
         admin = sign_up()
@@ -140,7 +141,15 @@ class AuditUsers(Case):
         people = [("bob", "Zed", "MANAGER", "Blue"), ("Carol", "Young", "DEVELOPER", green["id"]),
                   ("alice", "Xu", "DEVELOPER", None), ("dave", "50%_off", "ADMIN", "Blue")]
         for first, last, role, department in people:
-            self.ok(admin.post(USERS, new_user(first_name=first, last_name=last, role=role, department=department)), 201)
+            self.ok(
+    admin.post(
+        USERS,
+        new_user(
+            first_name=first,
+            last_name=last,
+            role=role,
+            department=department)),
+             201)
         inactive = self.ok(admin.post(USERS, new_user(first_name="Eve", last_name="Inactive")), 201)
         self.ok(admin.patch(user_path(inactive["email"]), {"is_active": False}))
 
@@ -148,7 +157,8 @@ class AuditUsers(Case):
             return {u["first_name"] for u in admin.pages(USERS + query)}
         self.assertEqual(names("?department=Blue"), {"bob", "dave"})
         self.assertEqual(names(f"?department={green['id']}"), {"Carol"})
-        self.assertEqual(names("?department=Blue&department=" + urllib.parse.quote("Green, 50%_x")), {"bob", "dave", "Carol"})
+        self.assertEqual(names("?department=Blue&department=" +
+     urllib.parse.quote("Green, 50%_x")), {"bob", "dave", "Carol"})
         self.assertEqual(names("?department=Nowhere"), set())
         self.assertEqual(names("?department=424242"), set())
         self.assertEqual(names("?is_active=false"), {"Eve"})
@@ -180,7 +190,8 @@ class AuditUsers(Case):
         self.assertEqual(set(self.ok(admin.get(USERS + "?fields=email,role"))["results"][0]), {"email", "role"})
         for query, parameter in (("?foo=1", "foo"), ("?role=admin", "role"), ("?is_active=1", "is_active"),
                                  ("?is_active=true&is_active=false", "is_active"), ("?search=a&search=b", "search"),
-                                 ("?page_size=0", "page_size"), ("?page_size=201", "page_size"), ("?page_size=x", "page_size"),
+                                 ("?page_size=0", "page_size"), ("?page_size=201",
+                                  "page_size"), ("?page_size=x", "page_size"),
                                  ("?ordering=password", "ordering"), ("?count=maybe", "count"), ("?fields=nope", "fields"),
                                  ("?role=", "role")):
             with self.subTest(query=query):
@@ -288,7 +299,8 @@ class AuditOrganization(Case):
         self.assertEqual([r["name"] for r in rows], ["Ada Admin", "Zora Quick"])
         for row in rows:
             self.assertEqual(set(row), {"id", "name", "email", "role", "profile_img"})
-        self.assertEqual([r["name"] for r in person.pages("/api/organization/members/?search=zORA+quick")], ["Zora Quick"])
+        self.assertEqual([r["name"] for r in person.pages(
+            "/api/organization/members/?search=zORA+quick")], ["Zora Quick"])
         self.assertEqual([r["name"] for r in person.pages(f"/api/organization/members/?search={admin.email[:12]}")],
                          ["Ada Admin"])
         self.problem(person.get("/api/organization/members/?role=ADMIN"), 400, parameter="role")

@@ -41,7 +41,19 @@ def webp(width=1, height=1):
 
 
 class AuditPictures(Case):
-    KINDS = {"png": (png, "image/png"), "jpg": (jpeg, "image/jpeg"), "gif": (gif, "image/gif"), "webp": (webp, "image/webp")}
+    KINDS = {
+    "png": (
+        png,
+        "image/png"),
+        "jpg": (
+            jpeg,
+            "image/jpeg"),
+            "gif": (
+                gif,
+                "image/gif"),
+                "webp": (
+                    webp,
+                     "image/webp")}
 
     def upload(self, client, data, name="a.png", kind="image/png", field="profile_img", **kw):
         boundary = "xyz123"

@@ -217,7 +217,11 @@ class Projects(Case):
         for bad in ("x" * 256, "a b"):
             self.problem(person.post(PROJECTS, {"name": unique("x")}, headers={"Idempotency-Key": bad}), 400)
         self.problem(person.post(PROJECTS, {"name": unique("x")}, headers={"Idempotency-Key": ""}), 400)
-        self.ok(person.post(PROJECTS, {"name": unique("x")}, headers={"Idempotency-Key": unique("~!") + "x" * 200}), 201)
+        self.ok(
+    person.post(
+        PROJECTS, {
+            "name": unique("x")}, headers={
+                "Idempotency-Key": unique("~!") + "x" * 200}), 201)
 
     def test_races(self):
         clients = [log_in(self.admin.email) for _ in range(6)]

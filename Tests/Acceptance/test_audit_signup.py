@@ -32,9 +32,18 @@ class AuditSignUp(Case):
         self.problem(Client().post(SIGN_UP, sign_up_form(address, password="Analytical Engines",
                                                  organization="Analytical Engines")), 422,
                      pointer="/password", field_code="too-common")
-        self.problem(Client().post(SIGN_UP, sign_up_form(address, password="Maximiliana-Q", first_name="Maximiliana-Q")), 422,
+        self.problem(Client().post(SIGN_UP, sign_up_form(address, password="Maximiliana-Q",
+                                                         first_name="Maximiliana-Q")), 422,
                      pointer="/password", field_code="too-common")
-        self.problem(Client().post(SIGN_UP, sign_up_form(address, password="a\x00" + "bcdefghijklm")), 422, pointer="/password")
+        self.problem(
+    Client().post(
+        SIGN_UP,
+        sign_up_form(
+            address,
+            password="a\x00" +
+            "bcdefghijklm")),
+            422,
+             pointer="/password")
         # Code points count, neither bytes nor what a reader sees as one letter.
         for password in ("x" * 128, "\U0001f600" * 12, "e\u0301" * 6, "x" * 127 + "\U0001f600"):
             self.ok(Client().post(SIGN_UP, sign_up_form(unique("rule") + "@example.com", password=password)), 201)
@@ -91,7 +100,8 @@ class AuditVerification(OtherInstallation):
             answers = list(pool.map(lambda _: Client().post(link), range(8)))
         self.assertEqual(sorted(a.status for a in answers), [200] + [400] * 7)
         body = next(a for a in answers if a.status == 200).json
-        self.assertEqual(set(body), {"access", "refresh", "token_type", "expires_in", "user", "organization", "organizations"})
+        self.assertEqual(set(body), {"access", "refresh", "token_type",
+                         "expires_in", "user", "organization", "organizations"})
         self.assertEqual((body["expires_in"], body["user"]["email"], body["user"]["role"]), (30, address, "ADMIN"))
         client = Client().adopt(body)
         self.assertEqual(self.ok(client.get("/api/organization/"))["name"], body["organization"]["name"])

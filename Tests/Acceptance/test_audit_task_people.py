@@ -174,7 +174,10 @@ class Races(TaskCase):
                 if answers[0].status == 201:
                     seen_by(answers[1], other)
                     self.assertEqual(self.one(other, answers[0].json)["collaborators"], [])
-                self.problem(admin.post(f"{task_path(t)}collaborators/{person.email}/"), 422, "not-a-project-collaborator")
+                self.problem(
+    admin.post(f"{task_path(t)}collaborators/{person.email}/"),
+    422,
+     "not-a-project-collaborator")
 
 
 class AuditDashboard(Case):

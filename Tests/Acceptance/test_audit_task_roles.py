@@ -66,7 +66,8 @@ class Roles(TaskCase):
     def test_update(self):
         self.table(lambda who, t: who.patch(task_path(t), {"title": unique("By")}), (200,) * 5 + (404,) * 5)
         self.table(lambda who, t: who.put(task_path(t), {"title": unique("By")}), (200,) * 5 + (404,) * 5)
-        self.table(lambda who, t: who.post(task_path(t) + "subtasks/", {"title": unique("Under")}), (201,) * 5 + (404,) * 5)
+        self.table(lambda who, t: who.post(task_path(t) + "subtasks/",
+                   {"title": unique("Under")}), (201,) * 5 + (404,) * 5)
         # In a body what cannot be seen is a wrong field.
         self.table(lambda who, t: who.post(f"/api/project/{self.id}/tasks/", {"title": "u", "parent_task": t["id"]}),
                    (201,) * 5 + (422,) + (404,) * 4)

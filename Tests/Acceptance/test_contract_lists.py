@@ -27,7 +27,8 @@ class EveryList(Case):
             "/api/project_management/": cls.admin, PROJECTS: cls.admin, one + "collaborators/": cls.people[1],
             "/api/project_management/trash/": cls.admin, TASKS: cls.admin, below: cls.people[2],
             task_path(cls.task) + "subtasks/": cls.admin, f"{below}{cls.task['key']}/subtasks/": cls.people[0],
-            task_path(cls.task) + "collaborators/": cls.admin, f"{below}{cls.task['key']}/collaborators/": cls.people[0],
+            task_path(cls.task) + "collaborators/": cls.admin,
+            f"{below}{cls.task['key']}/collaborators/": cls.people[0],
             "/api/project/trash/": cls.admin, "/api/account/sessions/": cls.admin, NOTICES: cls.people[1],
         }
         eventually(lambda: len(cls.people[1].pages(NOTICES)) >= 5)
@@ -47,10 +48,14 @@ class EveryList(Case):
             self.assertGreaterEqual(len(rows), 3)
             self.assertEqual(self.ok(client.get(path.rstrip("/")))["results"], rows)
             head = client.send("HEAD", path)
-            self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", str(len(answer.body))))
+            self.assertEqual(
+                (head.status, head.body, head.headers["Content-Length"]), (200, b"", str(len(answer.body))))
             for size in (1, 2, 200):
                 page = self.ok(client.get(f"{path}?page_size={size}&count=true"))
-                self.assertEqual((page["count"], len(page["results"]), page["previous"]), (len(rows), min(size, len(rows)), None))
+                self.assertEqual(
+    (page["count"], len(
+        page["results"]), page["previous"]), (len(rows), min(
+            size, len(rows)), None))
                 self.assertEqual(page["next"] is None, size >= len(rows))
                 self.assertEqual(client.pages(path, size), rows)
             # There and back again, each page once more the same.
@@ -69,14 +74,19 @@ class EveryList(Case):
 
     def test_what_is_refused(self):
         cursors = {path: urllib.parse.parse_qs(urllib.parse.urlsplit(
-            self.ok(client.get(path + "?page_size=1"))["next"]).query)["cursor"][0] for path, client in self.lists.items()}
+            self.ok(client.get(path + "?page_size=1"))["next"]).query)["cursor"][0]
+            for path, client in self.lists.items()}
         stranger = sign_up()
         for path, client in self.each():
-            for query, name in (("page_size=0", "page_size"), ("page_size=201", "page_size"), ("page_size=-1", "page_size"),
-                                ("page_size=", "page_size"), ("page_size=1e1", "page_size"), ("page_size=+5", "page_size"),
-                                ("page_size=5&page_size=5", "page_size"), ("count=yes", "count"), ("count=TRUE", "count"),
+            for query, name in (("page_size=0", "page_size"), ("page_size=201", "page_size"),
+                                ("page_size=-1", "page_size"),
+                                ("page_size=", "page_size"), ("page_size=1e1", "page_size"),
+                                ("page_size=+5", "page_size"),
+                                ("page_size=5&page_size=5", "page_size"), ("count=yes", "count"),
+                                ("count=TRUE", "count"),
                                 ("fields=", "fields"), ("fields=nope", "fields"), ("fields=id%20", "fields"),
-                                ("cursor=", "cursor"), ("cursor=x", "cursor"), ("offset=0", "offset"), ("page=1", "page"),
+                                ("cursor=", "cursor"), ("cursor=x", "cursor"), ("offset=0", "offset"),
+                                ("page=1", "page"),
                                 ("Page_size=1", "Page_size"), ("%C3%A9=1", "é")):
                 self.problem(client.get(f"{path}?{query}"), 400, parameter=name)
             for other, cursor in cursors.items():

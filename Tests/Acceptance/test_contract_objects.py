@@ -44,7 +44,8 @@ class World(TaskCase):
         if method == "PATCH" or path == PREFERENCES:
             return fields
         now = self.ok(self.admin.get(path))
-        required = {name: now[name] for name in ("first_name", "last_name", "role", "department", "department_name", "name",
+        required = {name: now[name] for name in ("first_name", "last_name", "role", "department",
+                                                 "department_name", "name",
                                                  "title", "description") if name in now}
         if path.startswith(USERS):
             required.pop("name")
@@ -67,7 +68,8 @@ class Objects(World):
             head = self.admin.send("HEAD", path)
             self.assertEqual((head.status, head.body, head.headers["ETag"], head.headers["Content-Length"]),
                              (200, b"", tag, str(len(got.body))))
-            for given, status in ((tag, 304), (f"W/{tag}", 304), ("*", 304), (f'"77777", {tag}', 304), ('"77777"', 200)):
+            for given, status in ((tag, 304), (f"W/{tag}", 304), ("*", 304),
+                                  (f'"77777", {tag}', 304), ('"77777"', 200)):
                 for method in ("GET", "HEAD"):
                     answer = self.admin.send(method, path, headers={"If-None-Match": given})
                     self.assertEqual((answer.status, answer.headers["ETag"]), (status, tag), given)
@@ -145,7 +147,8 @@ class Objects(World):
         answer = self.admin.patch("/api/account/", me)
         self.assertEqual(self.ok(answer), me)
         for name in ("role", "email", "is_active", "department", "id", "profile_img"):
-            self.problem(self.admin.patch("/api/account/", {name: "other"}), 422, pointer=f"/{name}", field_code="read-only")
+            self.problem(self.admin.patch("/api/account/", {name: "other"}),
+                         422, pointer=f"/{name}", field_code="read-only")
         self.problem(self.admin.patch("/api/account/?fields=nope", {"first_name": "Never"}), 400, parameter="fields")
         self.problem(self.admin.patch("/api/account/", {"first_name": "Never"}, headers={"If-Match": '"77777"'}), 412)
         self.assertEqual(self.ok(self.admin.get("/api/account/"))["user"], me)
@@ -160,7 +163,12 @@ class Objects(World):
                     self.problem(answer, 404)
                 self.assertEqual(self.admin.send("HEAD", f"{root}{name}/").status, 404)
         for method in ("GET", "PUT", "PATCH"):
-            self.problem(self.admin.send(method, user_path("nobody@example.com"), {} if method[0] == "P" else None), 404)
+            self.problem(
+    self.admin.send(
+        method,
+        user_path("nobody@example.com"),
+        {} if method[0] == "P" else None),
+         404)
         for name in ("nobody@example.com", "no-address", "a@b@c", "%00", "%ff"):
             for path in (f"{PROJECTS}{self.project['id']}/", task_path(self.task)):
                 for method in ("GET", "POST", "DELETE"):
@@ -177,9 +185,11 @@ class Lengths(World):
             return self.admin.send(method, path, {name: text, **more})
         for text in texts:
             for path, name, most in ((ORGANIZATION, "name", 255), (user_path(self.person.email), "first_name", 100),
-                                     (user_path(self.person.email), "last_name", 100), ("/api/account/", "last_name", 100),
+                                     (user_path(self.person.email), "last_name", 100),
+                                     ("/api/account/", "last_name", 100),
                                      (self.objects["department"][0], "department_name", 255),
-                                     (f"{PROJECTS}{self.project['id']}/", "name", 255), (task_path(self.task), "title", 255)):
+                                     (f"{PROJECTS}{self.project['id']}/", "name", 255),
+                                     (task_path(self.task), "title", 255)):
                 whole = "a" + text * (most - 1)
                 answer = write(path, name, whole)
                 self.assertEqual(self.ok(answer)[name], whole, (path, name, text))
@@ -195,7 +205,15 @@ class Lengths(World):
             for text in ("\U0001f600" * 100_000, "", " \n", "\r\n\t"):
                 self.assertEqual(self.ok(write(path, "description", text))["description"], text)
                 self.assertEqual(self.ok(self.admin.get(path))["description"], text)
-            self.problem(write(path, "description", "\u0301" * 100_001), 422, pointer="/description", field_code="too-long")
+            self.problem(
+    write(
+        path,
+        "description",
+        "\u0301" *
+        100_001),
+        422,
+        pointer="/description",
+         field_code="too-long")
             self.problem(write(path, "description", None), 422, pointer="/description")
 
     def test_canonically_equal_is_not_the_same(self):

@@ -66,7 +66,11 @@ class EveryPost(TaskCase):
             answer = self.admin.post(DEPARTMENTS, {"department_name": unique("D")},
                                      headers={"Idempotency-Key": bad.encode("latin-1")})
             self.problem(answer, 400)
-        self.ok(self.admin.post(DEPARTMENTS, {"department_name": unique("D")}, headers={"Idempotency-Key": "~" * 255}), 201)
+        self.ok(
+    self.admin.post(
+        DEPARTMENTS, {
+            "department_name": unique("D")}, headers={
+                "Idempotency-Key": "~" * 255}), 201)
         # A key is one's own, and of one path.
         key = self.key()
         below = f"/api/project/{self.project['id']}/tasks/"
@@ -98,7 +102,8 @@ class EveryPost(TaskCase):
             self.assertNotIn("Idempotency-Replayed", answer.headers)
             client.adopt(self.ok(answer))
         for old, new in ((PASSWORD, "brand-new-secret-1"), ("brand-new-secret-1", "brand-new-secret-2")):
-            answer = client.post("/api/account/change-password/", {"old_password": old, "new_password": new}, headers=key)
+            answer = client.post("/api/account/change-password/",
+                                 {"old_password": old, "new_password": new}, headers=key)
             self.ok(answer)
             self.assertNotIn("Idempotency-Replayed", answer.headers)
         tokens = [log_in(client.email, "brand-new-secret-2") for _ in range(2)]
@@ -112,7 +117,8 @@ class EveryPost(TaskCase):
         other = add_user(admin, "ADMIN")
         p = project(admin)
         key = self.key()
-        done = [(USERS, new_user(), 403), (DEPARTMENTS, {"department_name": "x"}, 403), (PROJECTS, {"name": unique("P")}, 403),
+        done = [(USERS, new_user(), 403), (DEPARTMENTS, {"department_name": "x"}, 403),
+                (PROJECTS, {"name": unique("P")}, 403),
                 (f"{PROJECTS}{p['id']}/collaborators/{other.email}/", None, 404)]
         for path, body, _ in done:
             self.ok(other.post(path, body, headers=key), 201)

@@ -14,9 +14,11 @@ class Errors(Case):
         self.assertEqual(set(answer.headers["Allow"].replace(" ", "").split(",")) - {"OPTIONS"}, {"POST"})
         answer = anonymous.patch("/api/project/tasks/", {})
         self.problem(answer, 405)
-        self.assertEqual(set(answer.headers["Allow"].replace(" ", "").split(",")) - {"OPTIONS"}, {"GET", "HEAD", "POST"})
+        self.assertEqual(set(answer.headers["Allow"].replace(" ", "").split(",")) - \
+                         {"OPTIONS"}, {"GET", "HEAD", "POST"})
         self.problem(anonymous.get("/api/account/"), 401)
-        for path in ("/internal/events?stream=task.00&after=0", "/metrics", "/api/account/../account/", "//api/account/"):
+        for path in ("/internal/events?stream=task.00&after=0", "/metrics",
+                     "/api/account/../account/", "//api/account/"):
             self.assertIn(anonymous.get(path).status, (400, 404), path)
 
     def test_bodies(self):
@@ -26,7 +28,13 @@ class Errors(Case):
                     b'{"name": "\xff"}', b'{"a":' * 40 + b"1" + b"}" * 40):
             with self.subTest(raw=raw[:30]):
                 self.problem(admin.post(path, raw=raw), 400)
-        self.problem(admin.post(path, raw=b"name=x", headers={"Content-Type": "application/x-www-form-urlencoded"}), 415)
+        self.problem(
+    admin.post(
+        path,
+        raw=b"name=x",
+        headers={
+            "Content-Type": "application/x-www-form-urlencoded"}),
+             415)
         self.problem(admin.post(path, raw=b'{"name": "' + b"x" * 1_100_000 + b'"}'), 413)
         for value in (5, True, None, ["x"], {"a": 1}):
             self.problem(admin.post(path, {"name": value}), 422, pointer="/name")
@@ -47,9 +55,19 @@ class Errors(Case):
 
 class Headers(Case):
     def test_request_id(self):
-        self.assertEqual(Client().get("/api/nothing", headers={"X-Request-Id": "abc-123"}).headers["X-Request-Id"], "abc-123")
+        self.assertEqual(
+    Client().get(
+        "/api/nothing",
+        headers={
+            "X-Request-Id": "abc-123"}).headers["X-Request-Id"],
+             "abc-123")
         for bad in ("x" * 65, "a b", "a_b"):
-            self.assertNotEqual(Client().get("/api/nothing", headers={"X-Request-Id": bad}).headers["X-Request-Id"], bad)
+            self.assertNotEqual(
+    Client().get(
+        "/api/nothing",
+        headers={
+            "X-Request-Id": bad}).headers["X-Request-Id"],
+             bad)
 
     def test_caching_and_security(self):
         admin = sign_up()

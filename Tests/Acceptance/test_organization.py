@@ -119,7 +119,8 @@ class Departments(Case):
         self.problem(admin.post(path, {"department_name": " \t"}), 422, pointer="/department_name", field_code="blank")
         one = answer.headers["Location"]
         self.assertEqual(self.ok(admin.get(one))["department_name"], "Ünïque Dept")
-        self.assertEqual(self.ok(admin.patch(one, {"department_name": "ünïque dept"}))["department_name"], "ünïque dept")
+        self.assertEqual(self.ok(admin.patch(one, {"department_name": "ünïque dept"}))[
+                         "department_name"], "ünïque dept")
         self.assertEqual(self.ok(admin.put(one, {"department_name": "Other"}))["department_name"], "Other")
         user = add_user(admin, log_in_too=False, department=made["id"])
         self.assertEqual(user["department"]["department_name"], "Other")

@@ -124,7 +124,8 @@ class Projects(Case):
         ids = [p["id"] for p in made]
         self.assertEqual([r["id"] for r in admin.pages(PROJECTS, 2)], ids[::-1])
         self.assertEqual({r["id"] for r in admin.pages(PROJECTS + "?status=PENDING")}, {ids[0], ids[4]})
-        self.assertEqual({r["id"] for r in admin.pages(PROJECTS + "?status=PENDING&status=CLOSED")}, {ids[0], ids[3], ids[4]})
+        self.assertEqual({r["id"] for r in admin.pages(PROJECTS +
+     "?status=PENDING&status=CLOSED")}, {ids[0], ids[3], ids[4]})
         self.assertEqual([r["status"] for r in admin.pages(PROJECTS + "?ordering=status", 2)],
                          ["PENDING", "PENDING", "IN_PROGRESS", "COMPLETED", "CLOSED"])
         self.assertEqual(len(admin.pages(PROJECTS + "?search=100%25")), 5)

@@ -27,7 +27,8 @@ class Tasks(TaskCase):
         self.problem(admin.post("/api/project/tasks/", {"title": "x", "project": 99999}), 422, pointer="/project",
                      field_code="not-found")
         self.problem(admin.post("/api/project/99999/tasks/", {"title": "x"}), 404)
-        self.problem(admin.post(f"/api/project/{p['id']}/tasks/", {"title": " "}), 422, pointer="/title", field_code="blank")
+        self.problem(admin.post(f"/api/project/{p['id']}/tasks/",
+                     {"title": " "}), 422, pointer="/title", field_code="blank")
         self.problem(admin.post(f"/api/project/{p['id']}/tasks/", {"title": "x", "status": "OVERDUE"}), 422,
                      pointer="/status", field_code="not-settable")
         self.assertEqual(admin.delete(f"/api/project/tasks/{other['id']}/").status, 204)
@@ -64,13 +65,15 @@ class Tasks(TaskCase):
             self.problem(admin.post(base, {"title": "x", "due_date": value}), 422, pointer="/due_date")
         self.problem(admin.post(base, {"title": "x", "due_date": iso(hours=-1)}), 422, pointer="/due_date",
                      field_code="in-past")
-        self.problem(admin.post(base, {"title": "x", "due_date": day(-2)}), 422, pointer="/due_date", field_code="in-past")
+        self.problem(admin.post(base, {"title": "x", "due_date": day(-2)}),
+                     422, pointer="/due_date", field_code="in-past")
         self.ok(admin.post(base, {"title": "x", "due_date": day(0)}), 201)
         self.problem(admin.post(base, {"title": "x", "start_date": day(5), "due_date": day(3)}), 422,
                      pointer="/due_date", field_code="before-start")
         self.ok(admin.post(base, {"title": "x", "start_date": day(5), "due_date": day(5)}), 201)
         path = f"/api/project/tasks/{t['id']}/"
-        self.problem(admin.patch(path, {"start_date": "2100-06-01"}), 422, field_code="before-start", pointer="/due_date")
+        self.problem(admin.patch(path, {"start_date": "2100-06-01"}),
+                     422, field_code="before-start", pointer="/due_date")
         self.assertIsNone(self.ok(admin.patch(path, {"due_date": None}))["due_date"])
 
     def test_update(self):
@@ -170,7 +173,12 @@ class Tasks(TaskCase):
         self.problem(outsider.post(f"/api/project/{p['id']}/tasks/", {"title": "x"}), 404)
         answer = manager.patch(f"/api/project_management/projects/{p['id']}/", {"task_visibility": "project"})
         self.ok(answer)
-        self.assertEqual(theirs.get(path, headers={"Taskflow-Position": answer.headers["Taskflow-Position"]}).status, 200)
+        self.assertEqual(
+    theirs.get(
+        path,
+        headers={
+            "Taskflow-Position": answer.headers["Taskflow-Position"]}).status,
+             200)
         self.problem(theirs.patch(path, {"title": "x"}), 403)
         # A developer's own tasks.
         own = self.ok(mine.post(f"/api/project/{p['id']}/tasks/", {"title": "own"}), 201)
