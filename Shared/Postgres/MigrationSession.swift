@@ -57,6 +57,11 @@ final class MigrationSession {
         }
     }
 
+    /// Lets the next one in at once: the server notices only a moment later that a session was closed.
+    func unlock() async throws {
+        _ = try await run("SELECT pg_advisory_unlock(\(Self.lockKey))")
+    }
+
     func createDatabase(_ name: String) async throws {
         let found = try await run("SELECT 1 FROM pg_database WHERE datname = \(literal(name))")
         guard found.isEmpty else { return }

@@ -116,6 +116,7 @@ public struct Migrator: Sendable {
             try await session.prepareRolesAndSchema(schema, password: password)
             let missing = try schema.missing(recorded: try await session.recorded(in: schema))
             for migration in missing { try await session.run(migration, of: schema) }
+            try await session.unlock()
         } catch {
             await session.close()
             throw error
