@@ -128,7 +128,10 @@ final class ClientConnection: ChannelInboundHandler {
     /// Whether something was done and more may follow.
     private func step() -> Bool {
         switch phase {
-        case .idle, .head: return stepHead()
+        case .idle, .head:
+            // A client that does not read is not answered ahead: its next request waits where it lies.
+            guard isWritable else { return false }
+            return stepHead()
         case .exchange(let exchange):
             guard exchange.wantsBody else { return false }
             switch parser.next(&inbound) {
@@ -223,7 +226,8 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if case .exchange(let exchange) = phase, context.channel.isWritable { exchange.clientBecameWritable() }
+        guard context.channel.isWritable else { return }
+        if case .exchange(let exchange) = phase { exchange.clientBecameWritable() } else { process() }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -235,6 +239,8 @@ final class ClientConnection: ChannelInboundHandler {
         switch phase {
         case .exchange(let exchange) where exchange.requestIsComplete: break
         case .lingering where isSending: break
+        // The last answer may still be on its way to a client that reads slowly.
+        case .idle: closeWhenSent()
         case .exchange(let exchange):
             exchange.clientLeft()
             close()
