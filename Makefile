@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test tenancy tenancy-mutants acceptance attack chaos lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance attack chaos bench bench-quick lint format packages build
 
 SHELL := /bin/bash
 
@@ -37,6 +37,14 @@ tenancy: packages
 tenancy-mutants: packages
 	swift build --product taskflow
 	Tests/Tenancy/mutants.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# Ten minutes: Taskflow against DRF, nginx and pgbench, in turns; writes docs/benchmarks.md. SIZE=10k, 100k or 1m.
+bench: build
+	Tests/Benchmarks/bench.py --binary .build/release/taskflow --size $(or $(SIZE),100k) $(ARGUMENTS)
+
+# The same in two minutes, for working: written to .build/bench.
+bench-quick: build
+	Tests/Benchmarks/bench.py --binary .build/release/taskflow --quick $(ARGUMENTS)
 
 lint:
 	swift format lint --strict --parallel -r Services Shared Tests Package.swift

@@ -1,0 +1,218 @@
+"""The rows of the table: what is set against what, in alternating rounds."""
+import json
+import shutil
+import statistics
+import subprocess
+import time
+
+import data
+import drive
+import lag
+import postgres_floor
+import servers
+
+BODY = {"title": "A new task", "description": "What is to be done", "priority": "HIGH"}
+LEVELS = [1, 2, 4, 8, 16, 32, 64]
+PAGES = [
+    *(f"ordering={sign}{name}" for name in ("start_date", "due_date", "priority", "status", "title", "created_at",
+                                            "updated_at") for sign in ("", "-")),
+    "ordering=-due_date,priority", "status=PENDING", "status=CANCELLED&ordering=-updated_at",
+    "status=PENDING&status=ON_HOLD&ordering=title", "priority=HIGH", "priority=HIGH&ordering=due_date", "project=2",
+    "created_by=person4@organization{n}.example.com", "collaborator=person5@organization{n}.example.com",
+    "due_before=2031-06-01", "due_after=2032-06-01&ordering=due_date", "parent=1", "parent=none",
+    "search=badofi", "search=ba", "search=badofi%20zozozo", "search=qqqq", "search=high&ordering=-created_at",
+]
+
+
+def middle(values):
+    return statistics.median(values)
+
+
+class Measures:
+    """All measures of one run; `rows` fills up, `details` has what the charts and tables are made of."""
+
+    def __init__(self, machine, options, say):
+        self.machine, self.options, self.say = machine, options, say
+        self.driver = drive.Driver(machine.folder)
+        self.rows, self.details = [], {"comparisons": {}}
+
+    def row(self, what, target, measured, unit="x", at_least=True, note=""):
+        met = None if measured is None else measured >= target if at_least else measured <= target
+        self.rows.append({"what": what, "target": target, "relation": ">=" if at_least else "<=", "unit": unit,
+                          "measured": measured, "met": met, "note": note})
+        shown = "not measured" if measured is None else f"{measured:.3g} {unit}"
+        self.say(f"{what}: {shown}, target {'>=' if at_least else '<='} {target} {unit}")
+
+    def alternate(self, name, sides):
+        """A B A B: each side once in every round; the first round of each warms up and is not counted."""
+        results = {side: [] for side in sides}
+        for action in sides.values():
+            action(1)
+        for _ in range(self.options.rounds):
+            for side, action in sides.items():
+                results[side].append(action(self.options.seconds))
+        self.details["comparisons"][name] = {
+            side: {"rate": middle([r["rate"] for r in found]), "p50": middle([r["p50"] for r in found]),
+                   "p99": middle([r["p99"] for r in found]) if "p99" in found[0] else None,
+                   "rates": [r["rate"] for r in found],
+                   "cpu_us": {p: middle([r["cpu_us"][p] for r in found]) for p in found[0]["cpu_us"]}}
+            for side, found in results.items()}
+        return results
+
+    @staticmethod
+    def ratio(results, above, below, key="rate"):
+        """The median of the rounds' ratios."""
+        return middle([a[key] / b[key] for a, b in zip(results[above], results[below])])
+
+    # The requests
+
+    def task_requests(self, tokens, total, numbered=lambda n, task: task):
+        each = total // data.ORGANIZATIONS
+        step = max(1, each // 40)
+        return self.driver.requests([("GET", f"/api/project/tasks/{numbered(n, task)}/", token, "")
+                                     for n, token in tokens.items() for task in range(1, each + 1, step)])
+
+    def list_requests(self, tokens):
+        return self.driver.requests([("GET", "/api/project/tasks/", token, "") for token in tokens.values()])
+
+    def creations(self, tokens, due, project=lambda n, p: p):
+        return self.driver.requests([
+            ("POST", "/api/project/tasks/", token, json.dumps(BODY | {"project": project(n, p), "due_date": due}))
+            for n, token in tokens.items() for p in range(1, data.PROJECTS + 1)])
+
+    def side(self, origin, requests, watched, connections=32):
+        return lambda seconds: self.driver.run(origin, requests, connections, seconds, watched)
+
+    # The rows
+
+    def against_baseline(self, installation, tokens, baseline, total, watched):
+        theirs = {"gunicorn": baseline.process.pid, "postgres": self.machine.postgres.pid}
+        for name, ours, other, target in (
+                ("GET one task", self.task_requests(tokens, total),
+                 self.task_requests(baseline.tokens, total, baseline.task), 15),
+                ("GET a list page of 50 tasks", self.list_requests(tokens), self.list_requests(baseline.tokens), 20),
+                ("POST a task with its event", self.creations(tokens, "2031-05-05"),
+                 self.creations(baseline.tokens, "2031-05-05T00:00:00Z", baseline.project), 10)):
+            found = self.alternate(name, {"taskflow": self.side(installation.origin, ours, watched),
+                                          "drf": self.side(baseline.origin, other, theirs)})
+            self.row(f"{name}, through the gateway, against DRF: requests/s", target,
+                     self.ratio(found, "taskflow", "drf"))
+            if name == "GET one task":
+                self.row(f"{name}: p99 at 32 connections, part of DRF's", 0.1,
+                         self.ratio(found, "taskflow", "drf", "p99"), at_least=False)
+
+    def against_nginx(self, installation, tokens, total, watched):
+        process, origins = servers.start_nginx(self.machine, {"keys": installation.ports["auth"],
+                                                              "tasks": installation.ports["task"]})
+        beside = {**watched, "nginx": process.pid}
+        keys = self.driver.requests([("GET", "/.well-known/jwks.json", "", "")])
+        tasks = self.task_requests(tokens, total)
+        found = self.alternate("no token: gateway and nginx", {
+            "gateway": self.side(installation.origin, keys, watched),
+            "nginx": self.side(origins["keys"], keys, beside)})
+        self.row("gateway without auth against nginx (the keys of Auth): requests/s", 0.9,
+                 self.ratio(found, "gateway", "nginx"))
+        one = self.alternate("no token, one connection: gateway and nginx", {
+            "gateway": self.side(installation.origin, keys, watched, 1),
+            "nginx": self.side(origins["keys"], keys, beside, 1)})
+        self.row("gateway without auth against nginx: p50 added, one connection", 0.15,
+                 middle([a["p50"] - b["p50"] for a, b in zip(one["gateway"], one["nginx"])]), "ms", False)
+        found = self.alternate("token: gateway and nginx", {
+            "gateway": self.side(installation.origin, tasks, watched),
+            "nginx": self.side(origins["tasks"], tasks, beside)})
+        self.row("gateway with auth and revocation against nginx without (GET one task): requests/s", 0.7,
+                 self.ratio(found, "gateway", "nginx"))
+        self.machine.stop([process])
+
+    def against_pgbench(self, installation, tokens, total, watched):
+        cases = []
+        for n, token in list(tokens.items())[:10]:
+            statement, values = postgres_floor.captured(
+                self.machine, installation.origin, "/api/project/tasks/7/", token)
+            cases.append((statement, values, data.organization_id(n), 7))
+        floor = postgres_floor.PgBench(self.machine, cases, total // data.ORGANIZATIONS)
+        direct = f"http://127.0.0.1:{installation.ports['task']}"
+        same = {n: tokens[n] for n in list(tokens)[:10]}
+        found = self.alternate("Task alone and pgbench", {
+            "task": self.side(direct, self.task_requests(same, total), watched), "pgbench": floor.run})
+        self.row("Task service alone against pgbench running its statement: requests/s", 0.4,
+                 self.ratio(found, "task", "pgbench"))
+
+    def single_process(self, installation, settings, tokens, total, watched):
+        requests = self.task_requests(tokens, total)
+        single = servers.Installation(self.machine, settings, single=True)
+        alone = {"serve": single.processes["serve"].pid, "postgres": watched["postgres"], "redis": watched["redis"]}
+        time.sleep(3)
+        found = self.alternate("one process and six", {"one": self.side(single.origin, requests, alone),
+                                                       "six": self.side(installation.origin, requests, watched)})
+        self.row("one process against separate processes, GET one task: requests/s", 1.6,
+                 self.ratio(found, "one", "six"))
+        single.stop()
+
+    def ready(self, settings):
+        times, idle = [], []
+        for _ in range(self.options.rounds):
+            single = servers.Installation(self.machine, settings, single=True)
+            times.append(single.ready_after)
+            if len(times) == self.options.rounds:
+                time.sleep(8)
+                idle.append(drive.resident(single.processes["serve"].pid))
+            single.stop()
+        self.details["ready"] = times
+        self.row("taskflow serve on a migrated database: ready", 0.5, middle(times), "s", False)
+        self.row("resident memory: one process, idle", 60, idle[0], "MB", False)
+
+    def memory(self, installation, label, target):
+        pids = [process.pid for process in installation.processes.values()]
+        shown = {name: drive.resident(p.pid) for name, p in installation.processes.items()}
+        shared = sum(drive.proportional(pid) for pid in pids)
+        self.details.setdefault("memory", {})[label] = {**shown, "sum of Pss": shared}
+        self.row(f"resident memory: six services {label}", target, sum(shown.values()), "MB", False,
+                 f"sum of Rss; with shared pages counted once (Pss) {shared:.0f} MB")
+
+    def lags(self, installation, tokens):
+        tokens = list(tokens.values())
+        found = self.details["lag"] = []
+        for per_second, target in ((50, 10), (500, 25)):
+            rounds = [lag.at_rate(self.machine, installation.origin, tokens, per_second, self.options.lag_seconds)
+                      for _ in range(self.options.lag_rounds)]
+            found += rounds
+            self.row(f"event lag at {per_second}/s: p99", target, middle([r["p99"] for r in rounds]), "ms", False,
+                     f"{middle([r['reached'] for r in rounds]):.0f}/s reached")
+        self.row("event lag: 2,000 waiting at once, until the last is applied", 2,
+                 middle([lag.burst(self.machine, installation, tokens) for _ in range(self.options.lag_rounds)]),
+                 "s", False)
+
+    def load_curve(self, installation, tokens, baseline, total):
+        ours = self.task_requests(tokens, total)
+        theirs = self.task_requests(baseline.tokens, total, baseline.task)
+        self.details["load"] = [
+            {"connections": level, "taskflow": self.driver.run(installation.origin, ours, level, self.options.curve),
+             "drf": self.driver.run(baseline.origin, theirs, level, self.options.curve)} for level in LEVELS]
+
+    def cost(self, installation, tokens, total, watched):
+        """CPU of a request at this size, for the chart."""
+        return {"tasks": total, **{
+            name: self.driver.run(installation.origin, requests, 16, self.options.seconds, watched)
+            for name, requests in (("one", self.task_requests(tokens, total)), ("list", self.list_requests(tokens)))}}
+
+    def pages(self, installation, tokens):
+        """p99 of every list of the API page, for an admin, at the size that is loaded."""
+        found = {}
+        for page in PAGES:
+            requests = self.driver.requests([("GET", "/api/project/tasks/?" + page.format(n=n), token, "")
+                                             for n, token in tokens.items()])
+            self.driver.run(installation.origin, requests, 2, 1)
+            found[page] = self.driver.run(installation.origin, requests, 2, 3)["p99"]
+        return found
+
+    def size(self):
+        linked = subprocess.run(["ldd", self.machine.binary], capture_output=True, text=True).stdout
+        copy = self.machine.folder / "stripped"
+        shutil.copy(self.machine.binary, copy)
+        subprocess.run(["strip", str(copy)], check=True)
+        megabytes = copy.stat().st_size / 1e6
+        static = "libswiftCore" not in linked
+        self.details["stripped_mb"] = {"megabytes": megabytes, "static_runtime": static}
+        self.row("size of the stripped program with a static runtime", 90, megabytes if static else None, "MB", False,
+                 "" if static else f"Swift's runtime is not in this one; stripped it has {megabytes:.0f} MB")
