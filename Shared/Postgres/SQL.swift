@@ -98,9 +98,13 @@ extension SQL {
             switch piece {
             case .text(let part): text += part
             case .value(let parameter):
-                parameters.append(parameter)
                 text += "$"
-                text += String(parameters.count)
+                if parameter.isShared, let known = parameters.firstIndex(of: parameter) {
+                    text += String(known + 1)
+                } else {
+                    parameters.append(parameter)
+                    text += String(parameters.count)
+                }
             }
         }
         return Statement(text, parameters)

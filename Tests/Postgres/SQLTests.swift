@@ -27,6 +27,15 @@ struct SQLTests {
         #expect(SQL.joined([], separator: ",").statement.text == "")
     }
 
+    @Test("The organization is one value, however often it stands in a statement")
+    func sharesTheOrganization() {
+        let (organization, other, user) = (OrganizationID(UUID()), OrganizationID(UUID()), UserID(UUID()))
+        let sql: SQL = "\(organization) \(1) \(user) \(organization) \(other) \(user) \(1) \(other)"
+        #expect(sql.statement.text == "$1 $2 $3 $1 $4 $5 $6 $4")
+        let known = [organization.uuid.uuidString, "1", user.uuid.uuidString, other.uuid.uuidString]
+        #expect(sql.statement.parameters.prefix(4).map(\.text) == known)
+    }
+
     @Test(
         "Array literals quote every element",
         arguments: [

@@ -34,6 +34,7 @@ WHOLE_INSTALLATION = {
     ("Auth", "firstName", "membership", "membership"): BY_ACCOUNT,
     ("Auth", "person", "membership", "m"): BY_ACCOUNT,
     ("Auth", "removeOrganization", "membership", "m"): "whether an account is left without any organization",
+    ("Auth", "removeOrganization", "outbox", "outbox"): "what was said of accounts that go with the organization",
     ("Auth", "end", "session", "session"): BY_SESSION,
     ("Auth", "raise", "session", "session"): BY_SESSION,
     ("Auth", "lockMembership", "membership", "m"): BY_ACCOUNT,

@@ -144,10 +144,19 @@ extension AuthStore {
                   AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.account_id = a.id))
             """
         )
-        transaction.send(
+        let removed = try await transaction.query(
             """
             DELETE FROM account a WHERE a.id = ANY(\(accounts)::uuid[])
-              AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.account_id = a.id)
+              AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.account_id = a.id) RETURNING a.id
+            """
+        ).map { try $0.get("id", as: AccountID.self) }
+        // What was said of these accounts alone belongs to no organization, and names addresses and people.
+        transaction.send(
+            """
+            UPDATE outbox SET type = 'tombstone', subject = 'tombstone', payload = '{}', actor = NULL,
+                correlation_id = NULL, traceparent = NULL
+            WHERE shard = ANY(\(removed.map { Shard(of: $0).number })::smallint[]) AND organization_id IS NULL
+              AND subject = ANY(\(removed.map { "account/\($0)" })::text[])
             """
         )
         try transaction.eraseOrganization()

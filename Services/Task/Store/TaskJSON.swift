@@ -16,11 +16,10 @@ struct TaskJSON: Sendable {
     /// A person inside other objects; one who is not known here has only an id.
     func person(_ column: String) -> SQL {
         """
-        COALESCE((SELECT row_to_json(x) FROM (SELECT m.user_id AS id, m.email, \
-        m.first_name || ' ' || m.last_name AS name, m.profile_img FROM member m \
-        WHERE m.organization_id = \(organization) AND m.user_id = \(unsafe: column)) x), \
-        (SELECT row_to_json(x) FROM (SELECT \(unsafe: column) AS id, '' AS email, '' AS name, \
-        NULL::text AS profile_img) x))
+        (SELECT row_to_json(x) FROM (SELECT u.id, COALESCE(m.email, '') AS email, \
+        COALESCE(m.first_name || ' ' || m.last_name, '') AS name, m.profile_img \
+        FROM (SELECT \(unsafe: column) AS id) u LEFT JOIN member m \
+        ON m.organization_id = \(organization) AND m.user_id = u.id) x)
         """
     }
 
