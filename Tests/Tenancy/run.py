@@ -43,7 +43,7 @@ def main():
     finally:
         if shared:
             stopped = shared.stop()
-    print(f"acceptance: {count - failed} passed, {failed} failed")
+    print(f"acceptance: {max(0, count - failed)} passed, {failed} failed")
     return 0 if count and not failed and stopped else 1
 
 
