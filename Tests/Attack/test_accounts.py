@@ -53,7 +53,11 @@ class Accounts(unittest.TestCase):
         }
         times, seen = {name: [] for name in cases}, set()
         # An address of its own for each try: the throttle of the account must stay out of it (it allows 100 in a row).
+        began, number = time.monotonic(), 0
         for number in range(TRIES):
+            # On a machine with other work a hash takes many times as long; fewer tries have to do then.
+            if number >= 60 and time.monotonic() - began > 60:
+                break
             if number % 90 == 89:
                 self.assertEqual(self.log_in(person.email, self.support.PASSWORD, source="127.7.255.2").status, 200)
             for name, case in cases.items():
@@ -71,7 +75,7 @@ class Accounts(unittest.TestCase):
         noise = max(abs(statistics.median(v[::2]) - statistics.median(v[1::2])) for v in times.values()) * 1000
         difference = max(medians.values()) - min(medians.values())
         print(
-            f"\n  login, median of {TRIES} interleaved: "
+            f"\n  login, median of {number + 1} interleaved: "
             + ", ".join(f"{n} {m:.1f} ms" for n, m in medians.items())
             + f"; noise of the machine {noise:.1f} ms",
             flush=True,
