@@ -1,4 +1,5 @@
 """The DRF application as a server of its own: a venv, a database in the same Postgres, the same rows, gunicorn."""
+import json
 import os
 import pathlib
 import secrets
@@ -90,3 +91,22 @@ class Baseline:
 
     def project(self, n, project):
         return (n - 1) * data.PROJECTS + project
+
+    def check(self, installation, tokens):
+        """That both say the same of the same tasks: the fields, their number, the texts and the people."""
+        for n in list(tokens)[:3]:
+            def ask(path, theirs):
+                return (json.loads(drive.get(installation.origin + path, tokens[n])),
+                        json.loads(drive.get(self.origin + theirs, self.tokens[n])))
+            pages = [answer["results"] for answer in ask("/api/project/tasks/", "/api/project/tasks/")]
+            pairs = list(zip(*pages)) + [ask(f"/api/project/tasks/{task}/", f"/api/project/tasks/{self.task(n, task)}/")
+                                         for task in (1, 2, 11)]
+            if [len(page) for page in pages] != [50, 50]:
+                raise RuntimeError("the pages are not of 50 tasks")
+            for ours, theirs in pairs:
+                for one in (ours, theirs):
+                    one["people"] = sorted(c["user"]["email"] for c in one["collaborators"])
+                    one["below"] = [task["title"] for task in one.get("subtasks", [])]
+                same = ("title", "description", "key", "priority", "status", "people", "below")
+                if set(ours) != set(theirs) or any(ours[name] != theirs[name] for name in same):
+                    raise RuntimeError(f"the answers differ:\n{ours}\n{theirs}")

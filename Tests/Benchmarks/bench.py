@@ -84,7 +84,8 @@ def measure(machine, options):
     work.memory(installation, "idle", 150)
     if parts & {"drf", "load"}:
         other = baseline.Baseline(machine, options.work / "venv", total, organizations)
-        say("the baseline is up")
+        other.check(installation, tokens)
+        say("the baseline is up, and answers the same")
         if "drf" in parts:
             work.against_baseline(installation, tokens, other, total, pids)
         if "load" in parts:

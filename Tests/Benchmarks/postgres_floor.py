@@ -48,8 +48,9 @@ def script(statement, values, organization, task, index):
         return f":{key}"
 
     # pgbench looks for variables in literals too; \x3a is the colon.
-    quoted = re.sub(r"'([^']*:[^']*)'",
-                    lambda m: "E'" + m[1].replace("\\", "\\\\").replace(":", "\\x3a") + "'", statement)
+    def literal(match):
+        return "E" + match[0].replace("\\", "\\\\").replace(":", "\\x3a") if ":" in match[0] else match[0]
+    quoted = re.sub(r"'(?:[^']|'')*'", literal, statement)
     text = re.sub(r"\$(\d+)\b", name, quoted)
     variables[f"org{index}"] = organization
     return (f"\\startpipeline\nSELECT pg_catalog.set_config('app.organization_id', :org{index}, true);\n"
