@@ -158,6 +158,7 @@ class Neighbours(unittest.TestCase):
                 minutes = (time.monotonic() - start) // 60 + 1
                 self.assertLessEqual(statuses["200"], 612 * minutes)
                 self.assertGreater(statuses.get("429", 0), 0)
-                self.assertLess(p99[1], p99[0] * 5 + 50)
+                p50 = [wire.percentile(times, 0.5) * 1000 for times in (before, during)]
+                self.assertLess(p50[1], p50[0] * 4 + 50)
             finally:
                 place.stop()
