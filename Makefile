@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test tenancy tenancy-mutants acceptance attack chaos bench bench-quick lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance attack chaos bench bench-quick failpoints lint format packages build
 
 SHELL := /bin/bash
 
@@ -45,6 +45,11 @@ bench: build
 # The same in two minutes, for working: written to .build/bench.
 bench-quick: build
 	Tests/Benchmarks/bench.py --binary .build/release/taskflow --quick $(ARGUMENTS)
+
+# Every failpoint of a debug build, three ways to fail, in every service that passes it: about ten minutes.
+failpoints: packages
+	swift build --product taskflow
+	Tests/Chaos/failpoints.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
 lint:
 	swift format lint --strict --parallel -r Services Shared Tests Package.swift

@@ -103,15 +103,22 @@ let package = Package(
         system("CArgon2", apt: "libargon2-dev"),
         shared("Chronology", []),
         shared("Failures", []),
+        shared("Failpoints", []),
         system("CEpoll", apt: "libc6-dev"),
         shared("Poller", ["CEpoll"]),
         shared("Identity", ["Chronology", crypto, jwt]),
         shared("Events", ["Identity", "Chronology"]),
-        shared("Postgres", ["CLibPQ", "Poller", "Identity", "Chronology", logging, metrics, lifecycle, crypto]),
+        shared(
+            "Postgres",
+            ["CLibPQ", "Poller", "Identity", "Chronology", "Failpoints", logging, metrics, lifecycle, crypto]
+        ),
         shared("Redis", ["CHiredis", "Poller", logging, metrics, lifecycle]),
         shared(
             "Messaging",
-            ["Postgres", "Redis", "Events", "Identity", "Chronology", "Failures", logging, metrics, lifecycle, crypto],
+            [
+                "Postgres", "Redis", "Events", "Identity", "Chronology", "Failures", "Failpoints", logging, metrics,
+                lifecycle, crypto,
+            ],
             embedding: ["Migrations/L0001_event_log.sql"]
         ),
         shared("Lists", ["Postgres", "Messaging", "Identity", "Chronology", "Failures", crypto]),
@@ -137,12 +144,12 @@ let package = Package(
         ),
         service(
             "Auth",
-            kit + ["CArgon2", jwt],
+            kit + ["CArgon2", "Failpoints", jwt],
             embedding: ["Domain/common-passwords.txt", "Migrations/V0001_create_auth.sql", "openapi.yaml"]
         ),
         service(
             "Organization",
-            kit + ["CCurl"],
+            kit + ["CCurl", "Failpoints"],
             embedding: ["Migrations/V0001_create_organization.sql", "openapi.yaml"]
         ),
         service(
@@ -163,7 +170,7 @@ let package = Package(
             dependencies: [
                 "GatewayService", "AuthService", "OrganizationService", "ProjectService", "TaskService",
                 "NotificationService", "ServiceKit", "Messaging", "Postgres", "Redis", "Identity", "Events",
-                "Chronology",
+                "Chronology", "Failpoints",
                 httpClient, arguments, logging, metrics, coreMetrics, lifecycle, unixSignals, configuration, crypto,
                 nioCore,
                 nioHTTP1,
@@ -185,6 +192,12 @@ let package = Package(
             "EndToEnd",
             in: "EndToEnd",
             kit + ["AuthService", "OrganizationService", "ProjectService", "TaskService", "NotificationService"]
+        ),
+        tests("Failpoint", in: "Failpoints", ["Failpoints"]),
+        tests(
+            "Simulation",
+            in: "Simulation",
+            kit + ["GatewayService", "AuthService"]
         ),
         tests("Events", in: "Events", ["Events", "Messaging", "Identity", "Chronology"]),
         tests("Identity", in: "Identity", ["Identity", "Chronology", jwt, crypto]),

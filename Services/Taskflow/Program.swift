@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Failpoints
 import Foundation
 import Glibc
 import Logging
@@ -12,6 +13,9 @@ enum Program {
     /// Runs a command's work; an operator's mistake ends it with one line that says what to do, and exit code 1.
     static func run(_ work: () async throws -> Void) async throws {
         do {
+            #if DEBUG
+            try Failpoint.arm(ProcessInfo.processInfo.environment["TASKFLOW_FAILPOINT"] ?? "")
+            #endif
             try await work()
         } catch let error as SettingError {
             fail(error.description)
@@ -21,6 +25,8 @@ enum Program {
             fail(error.description)
         } catch let error as PostgresError {
             fail("Postgres: \(error.message.split(separator: "\n").joined(separator: " "))")
+        } catch let error as FailpointMistake {
+            fail(error.description)
         } catch let error as APIFailure {
             fail(error.description)
         }

@@ -1,5 +1,6 @@
 import Chronology
 import Events
+import Failpoints
 import Logging
 import Postgres
 import Redis
@@ -20,9 +21,10 @@ struct EventApplier: Sendable {
 
     /// Applies events without a hole between them, all in one transaction.
     func apply(_ events: [Incoming], of stream: StreamName) async throws {
-        guard let first = events.first, let last = events.last else { return }
-        try await commit(upTo: Position(stream, last.sequence), after: first.sequence - 1) { ledger, held in
+        guard let first = events.first else { return }
+        try await commit(CursorStep(events), of: stream) { ledger, held in
             for event in events { try await apply(event, of: stream, ledger, held) }
+            try await Failpoint.hit(.readerInTransaction)
         }
         if let time = try? StoredEvent(encoded: first.event).envelope.time {
             metrics.applied(database.clock.now - time)
@@ -35,7 +37,8 @@ struct EventApplier: Sendable {
         let event = try? StoredEvent(encoded: incoming.event)
         let isHopeless = event == nil || error is UnreadableEvent
         let position = Position(stream, incoming.sequence)
-        try await commit(upTo: position, after: incoming.sequence - 1) { ledger, _ in
+        try await commit(CursorStep([incoming]), of: stream) { ledger, _ in
+            try await Failpoint.hit(.readerInPark)
             ledger.connection.send(
                 ParkedTable.insertion(
                     position,
@@ -107,19 +110,20 @@ struct EventApplier: Sendable {
     /// Runs `body` if the cursor is where it has to be, and moves it. The cursor's row is locked from the first
     /// statement to the commit, so of two readers one finds it elsewhere.
     private func commit(
-        upTo end: Position,
-        after start: Int64,
+        _ step: CursorStep,
+        of stream: StreamName,
         _ body: (WriteLedger, Set<ParkedTable.Aggregate>) async throws -> Void
     ) async throws {
-        let name = end.stream.description
+        let end = Position(stream, step.end)
+        let name = stream.description
         let (ledger, own) = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?) in
-            let ledger = makeLedger(connection, end.stream)
+            let ledger = makeLedger(connection, stream)
             let answers = try await connection.query([
                 "SELECT seq FROM cursor WHERE stream = \(name) FOR UPDATE",
-                ParkedTable.aggregates(of: end.stream),
+                ParkedTable.aggregates(of: stream),
             ])
             let cursor: Int64 = try answers[0].first?.get("seq") ?? 0
-            guard cursor == start else { throw CursorElsewhere(sequence: cursor) }
+            guard step.follows(cursor) else { throw CursorElsewhere(sequence: cursor) }
             try await body(ledger, ParkedTable.aggregates(from: answers[1]))
             // What is done after the commit is waited for by those who ask whether the event has taken effect.
             let settled: SQL = ledger.hasActions ? "settled" : "\(end.sequence)"
@@ -130,6 +134,7 @@ struct EventApplier: Sendable {
             )
             return (ledger, try await ledger.commit())
         }
+        try await Failpoint.hit(.readerAfterCommit)
         if let own { database.signals.committed(own) }
         await ledger.runActions()
         database.signals.settled(end)

@@ -1,5 +1,6 @@
 import Chronology
 public import Events
+import Failpoints
 public import Logging
 import Postgres
 public import Redis
@@ -162,7 +163,9 @@ public final class EventReader: Service, Sendable {
                     ["XREAD", "COUNT", "100", "BLOCK", hasRoom ? "250" : "10", "STREAMS"]
                         + requests.map { RelayStream.key($0.stream) } + requests.map { "\($0.after)-0" }
                 )
-                take(try await link.send(command, timeout: .seconds(3)), requests)
+                let reply = try await link.send(command, timeout: .seconds(3))
+                if reply.elements != nil { try await Failpoint.hit(.readerAfterRead) }
+                take(reply, requests)
             } catch let error as RedisError where error.message.hasPrefix("CROSSSLOT") {
                 // A cluster reads one slot at a time.
                 isOneByOne = true

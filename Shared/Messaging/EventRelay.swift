@@ -1,5 +1,6 @@
 import Chronology
 import Events
+import Failpoints
 public import Logging
 import Postgres
 public import Redis
@@ -106,33 +107,26 @@ public final class EventRelay: Service, Sendable {
 
     private func relay(_ outbox: OutboxTable) async {
         var state = RelayState()
-        var nextPoll = ContinuousClock.now
-        var nextDoubt = ContinuousClock.now
         var isFailing = false
         while !Task.isCancelled {
-            let now = ContinuousClock.now
             state.hold(held.withLock { $0 })
             let mustDoubt = isInDoubt.withLock { isInDoubt in
                 defer { isInDoubt = false }
                 return isInDoubt
             }
-            if mustDoubt || now >= nextDoubt {
-                state.doubt()
-                nextDoubt = now + .seconds(3)
-            }
+            if mustDoubt { state.doubt() }
             await takeCommitted(into: &state, of: outbox.producer)
             do {
-                if !state.unknown.isEmpty {
-                    try await learnTops(&state, outbox)
-                } else if now >= nextPoll, !state.held.isEmpty {
+                let step = state.next(at: .now, isPaused: isPaused.withLock { $0 })
+                switch step {
+                case .askTops: try await learnTops(&state, outbox)
+                case .askCommitted:
                     for (shard, number) in try await outbox.committed() { state.committed(shard, number) }
-                }
-                if now >= nextPoll { nextPoll = now + .milliseconds(250) }
-                if !isPaused.withLock({ $0 }), try await publish(&state, outbox) {
-                    isFailing = false
-                    continue
+                case .publish(let places): try await publish(places, &state, outbox)
+                case .rest: break
                 }
                 isFailing = false
+                if case .rest = step { await database.signals.relayBell.wait(atMost: .milliseconds(250)) }
             } catch {
                 if Task.isCancelled { return }
                 state.doubt()
@@ -141,8 +135,8 @@ public final class EventRelay: Service, Sendable {
                 }
                 isFailing = true
                 try? await Task.sleep(for: .milliseconds(Int.random(in: 50...150)))
+                await database.signals.relayBell.wait(atMost: .milliseconds(250))
             }
-            await database.signals.relayBell.wait(atMost: .milliseconds(250))
         }
     }
 
@@ -181,14 +175,14 @@ public final class EventRelay: Service, Sendable {
         }
     }
 
-    /// Publishes one batch of each shard that is behind. True if there may be more.
-    private func publish(_ state: inout RelayState, _ outbox: OutboxTable) async throws -> Bool {
-        let behind = state.behind
-        if behind.isEmpty { return false }
-        let batches = try await outbox.events(after: behind, limit: max(16, 512 / behind.count))
+    /// Publishes one batch of each shard that is behind.
+    private func publish(_ places: [(shard: Shard, top: Int64)], _ state: inout RelayState, _ outbox: OutboxTable)
+        async throws
+    {
+        let batches = try await outbox.events(after: places, limit: max(16, 512 / places.count))
         var sent: [(shard: Shard, events: [StoredEvent])] = []
         var commands: [RedisCommand] = []
-        for (shard, top) in behind {
+        for (shard, top) in places {
             guard let events = batches[shard], !events.isEmpty else {
                 state.nothingKept(shard)
                 continue
@@ -196,22 +190,29 @@ public final class EventRelay: Service, Sendable {
             commands.append(RelayStream.append(events, to: StreamName(outbox.producer, shard), after: top))
             sent.append((shard, events))
         }
-        let replies = try await redis.send(commands)
+        try await Failpoint.hit(.relayBeforeAppend)
+        let replies = try await append(commands)
         let now = database.clock.now
         for ((shard, events), reply) in zip(sent, replies) {
             if let message = reply.errorMessage { throw RedisError(.server, message: message) }
-            guard let top = reply.string.flatMap({ RelayStream.sequence(ofID: $0) }) else {
-                throw RedisError(.server, message: "an answer that is no top")
-            }
-            if top == events.last?.envelope.position.sequence {
-                state.moved(shard, top: top)
-                if let first = events.first { metrics.published(events.count, lag: now - first.envelope.time) }
-            } else {
-                // The stream is not where we thought: it lost something, or another relay was faster.
-                doubt()
+            guard let top = reply.string.flatMap({ RelayStream.sequence(ofID: $0) }),
+                let first = events.first, let last = events.last
+            else { throw RedisError(.server, message: "an answer that is no top") }
+            if state.appended(shard, upTo: last.envelope.position.sequence, answer: top) {
+                metrics.published(events.count, lag: now - first.envelope.time)
             }
         }
-        return true
+    }
+
+    /// All in one write; one by one where a failpoint is to act between them.
+    private func append(_ commands: [RedisCommand]) async throws -> [RedisValue] {
+        guard Failpoint.isArmed(.relayAfterAppend) else { return try await redis.send(commands) }
+        var replies: [RedisValue] = []
+        for command in commands {
+            replies += try await redis.send([command])
+            try await Failpoint.hit(.relayAfterAppend)
+        }
+        return replies
     }
 
     // MARK: Housekeeping

@@ -49,92 +49,77 @@ final class StreamWorker: Sendable {
 
     /// Applies events in order, whatever it takes: missing ones are fetched, failing ones set aside.
     private func apply(_ batch: [Incoming], of stream: StreamName) async {
-        var rest = batch
-        var pause = Pause()
-        var deadlocks = 0
-        /// After a failure in a batch its events are applied one by one, to find the one that fails.
-        var alone = 0
-        while mayGoOn, !rest.isEmpty {
-            let events = rest.contiguousPrefix(atMost: alone > 0 ? 1 : 100)
-            do {
-                try await applier.apply(events, of: stream)
-                finished(&rest, events, stream)
-                alone -= min(alone, events.count)
-                deadlocks = 0
-                pause = Pause()
-            } catch let elsewhere as EventApplier.CursorElsewhere {
-                await moveTo(elsewhere.sequence, &rest, stream, &pause)
-            } catch  where isPassing(error) {
-                if pause.isFirst { logger.warning("the reader waits", metadata: ["error": "\(applier.reason(error))"]) }
-                await pause.wait()
-            } catch let error as PostgresError where error.isRetryable && deadlocks < 10 {
-                deadlocks += 1
-                try? await Task.sleep(for: .milliseconds(Int.random(in: 5...50)))
-            } catch  where events.count > 1 {
-                alone = events.count
-            } catch {
-                do {
-                    try await applier.park(events[0], of: stream, because: error)
-                    finished(&rest, events, stream)
-                    alone -= min(alone, 1)
+        var work = ReaderBatch(batch)
+        while mayGoOn {
+            let outcome: ReaderBatch.Outcome
+            switch work.command {
+            case .finished: return
+            case .apply(let events):
+                outcome = await attempt(work) { try await applier.apply(events, of: stream) }
+                if case .done = outcome, let last = events.last { applied(stream, last.sequence) }
+            case .park(let event, let reason):
+                outcome = await attempt(work) { try await applier.park(event, of: stream, because: reason) }
+                if case .done = outcome {
+                    applied(stream, event.sequence)
                     parkedBell.ring()
-                } catch let elsewhere as EventApplier.CursorElsewhere {
-                    await moveTo(elsewhere.sequence, &rest, stream, &pause)
-                } catch {
-                    logger.error("an event could not be set aside", metadata: ["error": "\(applier.reason(error))"])
-                    await pause.wait()
                 }
+            case .settle(let cursor, let count): outcome = await settle(Position(stream, cursor), count)
+            case .fetch(let cursor): outcome = .fetched(await fetch(stream, after: cursor))
             }
-        }
-    }
-
-    private func finished(_ rest: inout [Incoming], _ events: [Incoming], _ stream: StreamName) {
-        rest.removeFirst(events.count)
-        if let last = events.last { applied(stream, last.sequence) }
-    }
-
-    /// Drops what was applied already, or fetches what is missing before the rest.
-    private func moveTo(_ cursor: Int64, _ rest: inout [Incoming], _ stream: StreamName, _ pause: inout Pause) async {
-        let known = rest.prefix { $0.sequence <= cursor }.count
-        if known > 0 {
-            // Applied by another reader, or by us in a commit whose answer was lost: then the actions after it were too.
-            applier.metrics.duplicates(stream, known)
-            do {
-                if let action = doubt.withLock({ $0 }) { try await action() }
-                try await CursorTable(pool: applier.database.pool).settle(Position(stream, cursor))
-            } catch {
-                await pause.wait()
-                return
-            }
-            applied(stream, cursor)
-            rest.removeFirst(known)
-            return
-        }
-        applier.metrics.gap(stream)
-        let missing = await fetch(stream, after: cursor)
-        if missing.isEmpty {
-            if pause.isFirst {
+            work.handle(outcome)
+            if work.isStuck {
                 logger.error(
                     "events are missing and their producer does not give them; the stream waits",
-                    metadata: ["stream": "\(stream)", "after": "\(cursor)"]
+                    metadata: ["stream": "\(stream)"]
                 )
             }
-            await pause.wait()
-        } else {
-            let first = rest[0].sequence
-            rest = missing.filter { $0.sequence < first } + rest
+            if let pause = work.pause { try? await Task.sleep(for: .milliseconds(Int.random(in: pause))) }
         }
+    }
+
+    private func attempt(_ work: ReaderBatch, _ body: () async throws -> Void) async -> ReaderBatch.Outcome {
+        do {
+            try await body()
+            return .done
+        } catch let elsewhere as EventApplier.CursorElsewhere {
+            return .elsewhere(elsewhere.sequence)
+        } catch  where isPassing(error) {
+            if work.isFirstPause {
+                logger.warning("the reader waits", metadata: ["error": "\(applier.reason(error))"])
+            }
+            return .passing
+        } catch let error as PostgresError where error.isRetryable {
+            return .retryable(error)
+        } catch {
+            if case .park = work.command {
+                logger.error("an event could not be set aside", metadata: ["error": "\(applier.reason(error))"])
+            }
+            return .failed(error)
+        }
+    }
+
+    /// Events up to there had been applied, by another reader or by us in a commit whose answer was lost: what was to
+    /// be done after the commit is made up for.
+    private func settle(_ cursor: Position, _ count: Int) async -> ReaderBatch.Outcome {
+        applier.metrics.duplicates(cursor.stream, count)
+        do {
+            if let action = doubt.withLock({ $0 }) { try await action() }
+            try await CursorTable(pool: applier.database.pool).settle(cursor)
+        } catch {
+            return .passing
+        }
+        applied(cursor.stream, cursor.sequence)
+        return .done
     }
 
     /// The events right after the cursor, from their producer; nothing if they cannot be had.
     private func fetch(_ stream: StreamName, after cursor: Int64) async -> [Incoming] {
+        applier.metrics.gap(stream)
         do {
             let events = try await replay.events(of: stream, after: cursor, limit: 100)
             let missing = events.map { Incoming(sequence: $0.envelope.position.sequence, event: $0.encoded()) }
-            guard missing.first?.sequence == cursor + 1 else { return [] }
-            let usable = missing.contiguousPrefix(atMost: 100)
-            applier.metrics.replayed(stream, usable.count)
-            return usable
+            applier.metrics.replayed(stream, missing.count)
+            return missing
         } catch {
             logger.warning("no replay", metadata: ["stream": "\(stream)", "error": "\(applier.reason(error))"])
             return []
@@ -156,18 +141,6 @@ final class StreamWorker: Sendable {
             try? await table.failed(candidate, state: state, after: pause ?? .zero, reason: applier.reason(error))
             applier.report(candidate.position, nil, error, isHopeless: pause == nil)
         }
-    }
-}
-
-/// A pause that grows: 50 ms to 1 s.
-private struct Pause {
-    private var milliseconds = 50
-
-    var isFirst: Bool { milliseconds == 50 }
-
-    mutating func wait() async {
-        try? await Task.sleep(for: .milliseconds(Int.random(in: milliseconds / 2...milliseconds)))
-        milliseconds = min(1000, milliseconds * 2)
     }
 }
 

@@ -1,5 +1,6 @@
 public import Chronology
 public import Events
+import Failpoints
 public import Identity
 public import Postgres
 
@@ -80,8 +81,10 @@ public struct TenantDatabase: Sendable {
             let transaction = WriteTransaction(ledger, organization: organization, now: clock.now)
             let result = try await body(transaction)
             if let organization { try ledger.keepAnswer(result, in: organization) }
+            try await Failpoint.hit(.requestBeforeCommit)
             return (result, ledger, try await ledger.commit())
         }
+        try await Failpoint.hit(.requestAfterCommit)
         if let last { signals.committed(last) }
         await ledger.runActions()
         if let last { RequestScope.current?.record(last) }

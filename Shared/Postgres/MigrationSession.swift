@@ -1,4 +1,5 @@
 import CLibPQ
+import Failpoints
 import Logging
 import Poller
 
@@ -201,6 +202,7 @@ final class MigrationSession {
         _ = try await run("BEGIN; SET LOCAL lock_timeout = '2s'")
         do {
             _ = try await run(migration.sql)
+            try await Failpoint.hit(.migrationMidStep)
             guard connection.isInTransaction else {
                 throw MigrationError(.endsTransaction, "\(migration.name) of \(schema.service) ends its transaction")
             }

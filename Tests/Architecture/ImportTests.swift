@@ -21,12 +21,12 @@ import Testing
 
     /// The modules that each Shared module may use; nothing else of ours.
     static let shared: [String: Set<String>] = [
-        "Chronology": [], "Failures": [], "Poller": ["CEpoll"],
+        "Chronology": [], "Failures": [], "Failpoints": [], "Poller": ["CEpoll"],
         "Identity": ["Chronology"],
         "Events": ["Identity", "Chronology"],
-        "Postgres": ["CLibPQ", "Poller", "Identity", "Chronology"],
+        "Postgres": ["CLibPQ", "Poller", "Identity", "Chronology", "Failpoints"],
         "Redis": ["CHiredis", "Poller"],
-        "Messaging": ["Postgres", "Redis", "Events", "Identity", "Chronology", "Failures"],
+        "Messaging": ["Postgres", "Redis", "Events", "Identity", "Chronology", "Failures", "Failpoints"],
         "Lists": ["Postgres", "Messaging", "Identity", "Chronology", "Failures"],
         "ServiceKit": [
             "Lists", "Messaging", "Postgres", "Redis", "Events", "Identity", "Chronology", "Failures",

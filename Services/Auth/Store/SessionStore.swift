@@ -1,5 +1,6 @@
 import Chronology
 import Events
+import Failpoints
 import Foundation
 import Identity
 import Lists
@@ -170,7 +171,10 @@ extension AuthStore {
                 "SELECT \(Session.columns) FROM session WHERE id = \(claim.session)"
             )
             guard let session = try found.first.map(Session.init) else { return .refused }
-            if let outcome = try await refresh(claim, of: session, client: client) { return outcome }
+            if let outcome = try await refresh(claim, of: session, client: client) {
+                if case .granted = outcome { try await Failpoint.hit(.refreshAfterStep) }
+                return outcome
+            }
         }
         // Switched to another organization three times while we looked; whoever does that can ask again.
         return .refused

@@ -16,40 +16,38 @@ struct RateWindow: Sendable, Hashable {
     private var counts = [Int](repeating: 0, count: Int(RateWindow.slots) + 1)
     private var slot: Int64 = 0
     private var total = 0
-    /// What is left of the burst, in thousandths of a request.
+    /// What is left of the burst, in requests times the window's milliseconds: so the flow of every millisecond counts
+    /// in full.
     private var level: Int64
     private(set) var last: Int64
 
     init(_ rule: RateRule, now: Int64) {
-        level = Int64(rule.burst) * 1000
+        level = Int64(rule.burst) * rule.window.milliseconds
         last = now
         slot = now / Self.slotLength(rule)
     }
 
-    private static func slotLength(_ rule: RateRule) -> Int64 { max(1, rule.window.milliseconds / slots) }
+    /// Rounded up: sixty slots that are shorter than the window would let it through twice at their edges.
+    private static func slotLength(_ rule: RateRule) -> Int64 { max(1, (rule.window.milliseconds + slots - 1) / slots) }
 
     /// Asks for one request at a moment in milliseconds.
     mutating func take(_ rule: RateRule, now: Int64) -> Answer {
         let length = Self.slotLength(rule)
         advance(to: max(slot, now / length))
         let window = rule.window.milliseconds
-        let gained = max(0, now - last) * Int64(rule.count) * 1000 / window
-        // A gain too small to count must not be lost by moving the moment on.
-        if gained > 0 {
-            level = min(Int64(rule.burst) * 1000, level + gained)
-            last = now
-        }
+        level = min(Int64(rule.burst) * window, level + max(0, now - last) * Int64(rule.count))
+        last = max(now, last)
         if total >= rule.count {
             return Answer(isAllowed: false, remaining: 0, waitMilliseconds: max(1, oldestEnd(length) - now))
         }
-        if level < 1000 {
-            let wait = ((1000 - level) * window + Int64(rule.count) * 1000 - 1) / (Int64(rule.count) * 1000)
+        if level < window {
+            let wait = (window - level + Int64(rule.count) - 1) / Int64(rule.count)
             return Answer(isAllowed: false, remaining: 0, waitMilliseconds: max(1, wait))
         }
         total += 1
-        level -= 1000
+        level -= window
         counts[Int(slot % (Self.slots + 1))] += 1
-        return Answer(isAllowed: true, remaining: min(rule.count - total, Int(level / 1000)), waitMilliseconds: 0)
+        return Answer(isAllowed: true, remaining: min(rule.count - total, Int(level / window)), waitMilliseconds: 0)
     }
 
     private mutating func advance(to now: Int64) {
@@ -84,7 +82,7 @@ enum RateScript {
         local count, window, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
         local time = redis.call('TIME')
         local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-        local length = math.max(1, math.floor(window / 60))
+        local length = math.max(1, math.ceil(window / 60))
         local slot = math.floor(now / length)
         local state = redis.call('HMGET', KEYS[1], 's', 'n', 'l', 'm')
         local seen, total, level, last = tonumber(state[1]), tonumber(state[2]), tonumber(state[3]), tonumber(state[4])

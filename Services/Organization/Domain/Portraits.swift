@@ -1,5 +1,6 @@
 import Chronology
 import Events
+import Failpoints
 import Failures
 import Identity
 
@@ -56,6 +57,7 @@ struct Portraits: Sendable {
         let name = storage.makeName(for: principal.user, in: principal.organization, format: format)
         try await store.begin(storage.kind, name, in: principal.organization)
         let url = try await storage.store(upload.bytes, name: name, format: format)
+        try await Failpoint.hit(.uploadAfterReply)
         let picture = Picture(storage: storage.kind, name: name, url: url)
         _ = try await store.refer(principal.user, to: picture, in: principal.organization) { user, now in
             try Portraits.showing(picture, user, now)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Failpoints
 import GatewayService
 import Logging
 import ServiceKit
@@ -38,6 +39,14 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
+/// Lets a failpoint act when the process has been told to end; the first to hear of it, being the last part.
+private struct StopFailpoint: Service {
+    func run() async throws {
+        try? await gracefulShutdown()
+        try await Failpoint.hit(.shutdown)
+    }
+}
+
 /// The services of one process, put together and ready to run.
 struct Parts {
     /// In dependency order, the gateway last.
@@ -65,7 +74,7 @@ struct Parts {
     /// Runs until SIGTERM or SIGINT, then drains; returns normally after a graceful shutdown.
     func run(with others: [any Service] = [], logger: Logger) async throws {
         var configuration = ServiceGroupConfiguration(
-            services: (services + others).map {
+            services: (services + others + [StopFailpoint()]).map {
                 .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
             },
             gracefulShutdownSignals: [.sigterm, .sigint],
