@@ -119,7 +119,7 @@ let package = Package(
                 "Postgres", "Redis", "Events", "Identity", "Chronology", "Failures", "Failpoints", logging, metrics,
                 lifecycle, crypto,
             ],
-            embedding: ["Migrations/L0001_event_log.sql"]
+            embedding: ["Migrations/L0001_event_log.sql", "Migrations/L0002_lineage.sql"]
         ),
         shared("Lists", ["Postgres", "Messaging", "Identity", "Chronology", "Failures", crypto]),
         shared(
@@ -211,6 +211,7 @@ let package = Package(
         tests("Organization", in: "Organization", kit + ["OrganizationService"]),
         tests("Project", in: "Project", kit + ["ProjectService"]),
         tests("Task", in: "Task", kit + ["TaskService"]),
+        tests("taskflow", in: "Taskflow", kit + ["taskflow", arguments]),
         tests("Notification", in: "Notification", kit + ["NotificationService", "CCurl", hummingbirdTesting]),
     ]
 )

@@ -21,6 +21,8 @@ enum Program {
             fail(error.description)
         } catch let error as StartError {
             fail(error.description)
+        } catch let error as InstallationInUse {
+            fail(error.description)
         } catch let error as MigrationError {
             fail(error.description)
         } catch let error as PostgresError {
@@ -60,6 +62,13 @@ enum Program {
         )
         MetricsSystem.bootstrap(PrometheusRegistry.shared)
         return Logger(label: "taskflow")
+    }
+
+    /// For commands whose output is for a person: what matters only.
+    static var quietLogger: Logger {
+        var logger = Logger(label: "taskflow")
+        logger.logLevel = .error
+        return logger
     }
 
     /// Text to standard output at once, also where that is a file or a pipe; nothing happens if nobody reads it any more.

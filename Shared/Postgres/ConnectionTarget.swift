@@ -96,6 +96,39 @@ extension PostgresConfiguration {
         for (keyword, value) in values { target[keyword] = value }
         return target.connectionString
     }
+
+    /// A connection string like `url` whose sessions have these settings, whatever else sets them.
+    public static func connectionString(_ url: String, settings: [(String, String)]) throws -> String {
+        var target = try ConnectionTarget(url)
+        let options = target["options"]
+        target["options"] = nil
+        target.addOptions(settings)
+        if let options { target["options"] = "\(options) \(target["options"] ?? "")" }
+        return target.connectionString
+    }
+
+    /// What programs of Postgres read from their environment to connect there: no password stands on a command line.
+    public static func programEnvironment(for url: String) throws -> [String: String] {
+        let target = try ConnectionTarget(url)
+        let names = [
+            "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER",
+            "password": "PGPASSWORD", "passfile": "PGPASSFILE", "sslmode": "PGSSLMODE", "sslcert": "PGSSLCERT",
+            "sslkey": "PGSSLKEY", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS", "service": "PGSERVICE",
+            "connect_timeout": "PGCONNECT_TIMEOUT", "channel_binding": "PGCHANNELBINDING",
+        ]
+        var variables: [String: String] = [:]
+        for (keyword, name) in names { variables[name] = target[keyword] }
+        return variables
+    }
+
+    /// Which database a connection string names, for comparing: `host:port/database`, names of this machine made alike.
+    public static func place(of url: String) throws -> String {
+        let target = try ConnectionTarget(url)
+        let host = target["host"] ?? environment("PGHOST") ?? "localhost"
+        let isHere = ["localhost", "127.0.0.1", "::1"].contains(host)
+        let port = target["port"] ?? environment("PGPORT") ?? "5432"
+        return "\(isHere ? "localhost" : host):\(port)/\(target["dbname"] ?? target["user"] ?? "")"
+    }
 }
 
 private func environment(_ name: String) -> String? {

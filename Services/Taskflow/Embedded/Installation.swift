@@ -23,7 +23,8 @@ struct Installation {
             throw StartError("\(self.directory) cannot be written: \(String(cString: strerror(errno)))")
         }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            throw StartError("another Taskflow is running in \(self.directory): stop it, or give another --directory")
+            close(lock)
+            throw InstallationInUse(directory: self.directory)
         }
     }
 
@@ -78,6 +79,15 @@ struct Installation {
             to: Installation.settingsFile(in: directory),
             owner: nil
         )
+    }
+}
+
+/// Another process runs this installation.
+struct InstallationInUse: Error, CustomStringConvertible {
+    let directory: String
+
+    var description: String {
+        "another Taskflow is running in \(directory): stop it, or give another --directory"
     }
 }
 

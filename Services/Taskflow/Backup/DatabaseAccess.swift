@@ -1,0 +1,169 @@
+import Configuration
+import Foundation
+import Logging
+import Postgres
+import ServiceKit
+
+/// The database of an installation as its administrator sees it, and what goes with it.
+///
+/// With `TASKFLOW_ADMIN_DATABASE_URL` in the settings it is the one that this names. Otherwise it is that of the
+/// installation in a folder; if that does not run, its Postgres alone is started for as long as it is needed.
+struct DatabaseAccess {
+    /// URL of the administrator.
+    let administrator: String
+    /// `TASKFLOW_SECRET`.
+    let secret: String
+    /// Passwords of the services' roles, of those that are known.
+    let passwords: [String: String]
+    /// The settings in force.
+    let config: ConfigReader
+    /// The installation's folder, if it is one started by `up`.
+    let directory: String?
+    private let servers: RunningServers?
+    private let installation: Installation?
+
+    /// What the installation may be doing meanwhile.
+    enum Use {
+        /// It may run.
+        case reading
+        /// It must not run; what is missing of its folder is made, with the secrets of the backup if it holds some.
+        case restoring(secrets: String?)
+    }
+
+    /// Opens the database for one command.
+    static func open(directory: String, for use: Use, logger: Logger) async throws -> DatabaseAccess {
+        let outside = try Program.settings()
+        if let administrator = outside.text("TASKFLOW_ADMIN_DATABASE_URL") {
+            return try given(administrator, outside)
+        }
+        let isThere = access("\(directory)/secrets.json", F_OK) == 0
+        switch use {
+        case .reading:
+            guard isThere else {
+                throw SettingError(
+                    "there is no installation in \(directory): give its --directory, or set TASKFLOW_ADMIN_DATABASE_URL"
+                )
+            }
+            do {
+                let installation = try Installation(directory: directory)
+                return try await embedded(installation, outside, logger: logger)
+            } catch is InstallationInUse {
+                return try running(directory)
+            }
+        case .restoring(let secrets):
+            do {
+                let installation = try Installation(directory: directory)
+                if !isThere, let secrets {
+                    try EmbeddedServers.writeSecret(secrets, to: "\(directory)/secrets.json", owner: nil)
+                }
+                return try await embedded(installation, outside, logger: logger)
+            } catch is InstallationInUse {
+                throw SettingError("Taskflow is running in \(directory): stop it before its data is replaced")
+            }
+        }
+    }
+
+    /// Stops what was started.
+    func close() async {
+        await servers?.stop()
+    }
+
+    /// Where pictures are on this machine; nil if they are elsewhere.
+    var mediaDirectory: String? {
+        if let given = config.text("TASKFLOW_MEDIA_DIRECTORY") { return given }
+        return directory.map { "\($0)/media" }
+    }
+
+    private static func given(_ administrator: String, _ config: ConfigReader) throws -> DatabaseAccess {
+        var passwords: [String: String] = [:]
+        let place = try PostgresConfiguration.place(of: administrator)
+        for name in ServiceName.keeping {
+            let key = "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL"
+            guard let url = config.text(key, secret: true) else { continue }
+            let other = try PostgresConfiguration.place(of: url)
+            guard other == place else {
+                throw SettingError(
+                    "\(key) is in \(other) and TASKFLOW_ADMIN_DATABASE_URL in \(place): this works on one database that "
+                        + "holds all services; where each has its own, use pg_dump and pg_restore on each of them"
+                )
+            }
+            passwords[name.rawValue] = URLComponents(string: url)?.password?.removingPercentEncoding
+        }
+        return DatabaseAccess(
+            administrator: administrator,
+            secret: try config.required("TASKFLOW_SECRET", secret: true, "the secret of this installation"),
+            passwords: passwords,
+            config: config,
+            directory: nil,
+            servers: nil,
+            installation: nil
+        )
+    }
+
+    /// An installation that is running: its file says how to reach it.
+    private static func running(_ directory: String) throws -> DatabaseAccess {
+        let config = try Program.settings(installation: directory)
+        let administrator = try config.required(
+            "TASKFLOW_ADMIN_DATABASE_URL",
+            secret: true,
+            "what \(Installation.settingsFile(in: directory)) says once Taskflow is up"
+        )
+        return DatabaseAccess(
+            administrator: administrator,
+            secret: try config.required("TASKFLOW_SECRET", secret: true, "the secret of this installation"),
+            passwords: [:],
+            config: config,
+            directory: absolute(directory),
+            servers: nil,
+            installation: nil
+        )
+    }
+
+    /// An installation that is not running: its lock is held and its servers are started.
+    private static func embedded(
+        _ installation: Installation,
+        _ config: ConfigReader,
+        logger: Logger
+    ) async throws -> DatabaseAccess {
+        let (secrets, isNew) = try installation.secrets()
+        let servers = try EmbeddedServers(
+            directory: installation.directory,
+            administratorPassword: secrets.administrator,
+            isNew: isNew
+        )
+        let running = try await servers.start(logger: logger)
+        return DatabaseAccess(
+            administrator: servers.postgresURL(
+                role: EmbeddedServers.administrator,
+                password: secrets.administrator
+            ),
+            secret: secrets.secret,
+            passwords: secrets.services,
+            config: try Program.settings(overrides: ["TASKFLOW_REDIS_URL": servers.redisURL]),
+            directory: installation.directory,
+            servers: running,
+            installation: installation
+        )
+    }
+
+    private static func absolute(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    /// A pool of the administrator's connections for long reading in one snapshot.
+    func pool(logger: Logger) throws -> PostgresPool {
+        let url = try PostgresConfiguration.connectionString(
+            administrator,
+            settings: [
+                ("default_transaction_isolation", "repeatable read"), ("statement_timeout", "0"),
+                ("idle_in_transaction_session_timeout", "0"), ("row_security", "off"),
+            ]
+        )
+        return PostgresPool(
+            PostgresConfiguration(url: url, schema: "pg_catalog", maximumConnections: 2),
+            logger: logger
+        )
+    }
+}

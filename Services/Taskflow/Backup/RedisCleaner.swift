@@ -1,0 +1,49 @@
+import Configuration
+import Logging
+import Redis
+import ServiceKit
+
+/// Takes out of Redis what it says of a database that is no more. All of it is made again by the services.
+enum RedisCleaner {
+    /// Streams with their cursors, revocations with session positions, rates.
+    static let patterns = ["ev:*", "{auth}:*", "{rate:*"]
+
+    /// What happened, for the operator. Redis need not be there: relays find out by themselves, a little later.
+    static func clear(_ config: ConfigReader, logger: Logger) async -> String {
+        let main = config.text("TASKFLOW_REDIS_URL", default: "redis://127.0.0.1:6379/0", secret: true)
+        let gate = config.text("TASKFLOW_GATE_REDIS_URL", default: main, secret: true)
+        do {
+            var count = 0
+            for url in Set([main, gate]) { count += try await clear(url, logger: logger) }
+            return "Redis has been cleared of \(count) keys."
+        } catch {
+            return """
+                Redis could not be cleared; if it comes back with old data, its streams are rebuilt at the start of the \
+                services, and sessions that were in use may be told to wait for up to ten minutes.
+                """
+        }
+    }
+
+    private static func clear(_ url: String, logger: Logger) async throws -> Int {
+        let connection = try await RedisClient(url: url, logger: logger).dedicatedConnection()
+        defer { connection.close() }
+        var count = 0
+        for pattern in patterns {
+            var cursor = "0"
+            repeat {
+                let answer = try await connection.send(
+                    RedisCommand("SCAN", cursor, "MATCH", pattern, "COUNT", "1000"),
+                    timeout: .seconds(5)
+                )
+                guard let parts = answer.elements, parts.count == 2, let next = parts[0].string else { break }
+                cursor = next
+                // One key a command: in a cluster they are of many slots.
+                for key in (parts[1].elements ?? []).compactMap(\.string) {
+                    _ = try await connection.send(RedisCommand("UNLINK", key), timeout: .seconds(5))
+                    count += 1
+                }
+            } while cursor != "0"
+        }
+        return count
+    }
+}
