@@ -32,7 +32,11 @@ struct LogKeeper: Sendable {
 
     /// True if the server is so full that the relay had better let the outbox grow: beyond 85 % of `maxmemory`.
     func isMemoryShort() async -> Bool {
-        guard let text = try? await redis.send(RedisCommand("INFO", "memory")).string else { return false }
+        guard let answers = try? await redis.sendToAll(RedisCommand("INFO", "memory")) else { return false }
+        return answers.compactMap(\.string).map { isMemoryShort($0) }.contains(true)
+    }
+
+    private func isMemoryShort(_ text: String) -> Bool {
         var figures: [Substring: Substring] = [:]
         for line in text.split(whereSeparator: \.isNewline) {
             let parts = line.split(separator: ":", maxSplits: 1)

@@ -3,12 +3,16 @@ import Metrics
 public import ServiceLifecycle
 import Synchronization
 
-/// Redis over one connection on which commands are pipelined; reconnects by itself.
+/// Redis over one connection on which commands are pipelined; reconnects by itself. If the server belongs to a cluster,
+/// there is one connection to each master, and every command goes to where its key is.
 ///
 /// Run it in the service group. While there is no connection every command fails at once with `.unavailable`.
 public final class RedisClient: Service, Sendable {
     private struct State {
         var link: RedisLink?
+        var cluster: RedisCluster?
+        /// Servers of the cluster that was seen last: any of them can tell of the others.
+        var nodes: [ClusterNode] = []
         var runID: String?
         var handlers: [@Sendable (String) async -> Void] = []
     }
@@ -46,23 +50,39 @@ public final class RedisClient: Service, Sendable {
         var isDown = false
         while !Task.isCancelled {
             do {
-                let link = try await RedisLink.open(address, timeout: commandTimeout)
-                let runID = try await Self.runID(of: link, timeout: commandTimeout)
-                let handlers = state.withLock { state in
-                    state.link = link
+                let link = try await openAny(address)
+                var (runID, isCluster) = try await Self.identity(of: link, timeout: commandTimeout)
+                var cluster: RedisCluster?
+                if isCluster {
+                    do {
+                        cluster = try await RedisCluster.open(address, through: link, timeout: commandTimeout)
+                    } catch {
+                        await link.close()
+                        throw error
+                    }
+                    await link.close()
+                    guard let home = cluster?.homeLink else { throw RedisError(.unavailable, message: "no home") }
+                    runID = try await Self.identity(of: home, timeout: commandTimeout).runID
+                }
+                let whole = cluster
+                let (server, handlers) = state.withLock { [runID] state in
+                    state.link = whole == nil ? link : nil
+                    state.cluster = whole
+                    state.nodes = whole?.nodes ?? []
                     state.runID = runID
-                    return state.handlers
+                    return (runID, state.handlers)
                 }
                 connects.increment()
-                logger.info("connected to Redis", metadata: ["redis": "\(address.description)", "run_id": "\(runID)"])
+                logger.info("connected to Redis", metadata: ["redis": "\(address.description)", "run_id": "\(server)"])
                 isDown = false
                 backOff.reset()
                 group.addTask {
-                    for handler in handlers { await handler(runID) }
+                    for handler in handlers { await handler(server) }
                 }
-                await link.waitUntilClosed()
+                if let whole { await whole.waitUntilOver() } else { await link.waitUntilClosed() }
                 state.withLock { state in
                     state.link = nil
+                    state.cluster = nil
                     state.runID = nil
                 }
                 if !Task.isCancelled { logger.warning("lost the connection to Redis") }
@@ -81,14 +101,29 @@ public final class RedisClient: Service, Sendable {
         }
     }
 
-    private static func runID(of link: RedisLink, timeout: Duration) async throws -> String {
+    /// The server that the URL names, or, when that is gone, another one of its cluster.
+    private func openAny(_ address: RedisAddress) async throws -> RedisLink {
+        do {
+            return try await RedisLink.open(address, timeout: commandTimeout)
+        } catch {
+            for node in state.withLock({ $0.nodes }) {
+                if let link = try? await RedisLink.open(address.at(node), timeout: commandTimeout) { return link }
+            }
+            throw error
+        }
+    }
+
+    private static func identity(
+        of link: RedisLink,
+        timeout: Duration
+    ) async throws -> (runID: String, isCluster: Bool) {
         let answer = try await link.send([RedisCommand("INFO", "server")], timeout: timeout)[0]
-        let line = (answer.string ?? "").split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id:") }
-        guard let line else {
+        let lines = (answer.string ?? "").split(whereSeparator: \.isNewline)
+        guard let line = lines.first(where: { $0.hasPrefix("run_id:") }) else {
             await link.close()
             throw RedisError(.server, message: "INFO server: \(answer.errorMessage ?? "no run_id")")
         }
-        return String(line.dropFirst("run_id:".count))
+        return (String(line.dropFirst("run_id:".count)), lines.contains("redis_mode:cluster"))
     }
 
     /// One command; throws ``RedisError``, also for an error answer.
@@ -98,13 +133,23 @@ public final class RedisClient: Service, Sendable {
 
     /// Several commands in one write; error answers come as values.
     public func send(_ commands: [RedisCommand]) async throws -> [RedisValue] {
-        guard let link = state.withLock({ $0.link }) else {
-            throw RedisError(.unavailable, message: "not connected")
-        }
+        let (link, cluster) = state.withLock { ($0.link, $0.cluster) }
+        if let cluster { return try await cluster.send(commands) }
+        guard let link else { throw RedisError(.unavailable, message: "not connected") }
         return try await link.send(commands, timeout: commandTimeout)
     }
 
-    /// The `run_id` of the server of the present connection, learned on connect; nil while there is none.
+    /// The same command to every server: to the one, or to each master of a cluster.
+    public func sendToAll(_ command: RedisCommand) async throws -> [RedisValue] {
+        if let cluster = state.withLock({ $0.cluster }) { return try await cluster.sendToAll(command) }
+        return try await send([command])
+    }
+
+    /// True while the server is one of a cluster: a command then may name keys of one hash tag only.
+    public var isCluster: Bool { state.withLock { $0.cluster != nil } }
+
+    /// The `run_id` of the server of the present connection, learned on connect; nil while there is none. In a cluster
+    /// it is that of the master which holds the keys with the tag `{auth}`.
     public var serverRunID: String? { state.withLock { $0.runID } }
 
     /// Called after each (re)connect with the server's `run_id`, in the order of registration; at once if there is a
@@ -120,10 +165,10 @@ public final class RedisClient: Service, Sendable {
     }
 
     /// A connection of its own for blocking reads (`XREAD BLOCK`) or subscriptions; no command timeout.
-    /// Fails with `.unavailable` if the server is not there.
+    /// Fails with `.unavailable` if the server is not there. In a cluster it is to any of the servers.
     public func dedicatedConnection() async throws -> RedisConnection {
         guard let address else { throw RedisError(.unavailable, message: "not the URL of a Redis server") }
-        return RedisConnection(try await RedisLink.open(address, timeout: commandTimeout))
+        return RedisConnection(try await openAny(address))
     }
 
     /// The answer to one command, an error answer thrown.
