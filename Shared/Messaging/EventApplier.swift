@@ -22,7 +22,7 @@ struct EventApplier: Sendable {
     /// Applies events without a hole between them, all in one transaction.
     func apply(_ events: [Incoming], of stream: StreamName) async throws {
         guard let first = events.first else { return }
-        try await commit(CursorStep(events), of: stream) { ledger, held in
+        try await commit(CursorStep(events), first.lineage, of: stream) { ledger, held in
             for event in events { try await apply(event, of: stream, ledger, held) }
             try await Failpoint.hit(.readerInTransaction)
         }
@@ -37,7 +37,7 @@ struct EventApplier: Sendable {
         let event = try? StoredEvent(encoded: incoming.event)
         let isHopeless = event == nil || error is UnreadableEvent
         let position = Position(stream, incoming.sequence)
-        try await commit(CursorStep([incoming]), of: stream) { ledger, _ in
+        try await commit(CursorStep([incoming]), incoming.lineage, of: stream) { ledger, _ in
             try await Failpoint.hit(.readerInPark)
             ledger.connection.send(
                 ParkedTable.insertion(
@@ -111,6 +111,7 @@ struct EventApplier: Sendable {
     /// statement to the commit, so of two readers one finds it elsewhere.
     private func commit(
         _ step: CursorStep,
+        _ lineage: String?,
         of stream: StreamName,
         _ body: (WriteLedger, Set<ParkedTable.Aggregate>) async throws -> Void
     ) async throws {
@@ -119,17 +120,20 @@ struct EventApplier: Sendable {
         let (ledger, own) = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?) in
             let ledger = makeLedger(connection, stream)
             let answers = try await connection.query([
-                "SELECT seq FROM cursor WHERE stream = \(name) FOR UPDATE",
+                "SELECT seq, lineage FROM cursor WHERE stream = \(name) FOR UPDATE",
                 ParkedTable.aggregates(of: stream),
             ])
             let cursor: Int64 = try answers[0].first?.get("seq") ?? 0
+            let applied = try answers[0].first?.get("lineage", as: String?.self)
+            if let lineage, let applied, lineage != applied { throw LineageElsewhere() }
             guard step.follows(cursor) else { throw CursorElsewhere(sequence: cursor) }
             try await body(ledger, ParkedTable.aggregates(from: answers[1]))
             // What is done after the commit is waited for by those who ask whether the event has taken effect.
             let settled: SQL = ledger.hasActions ? "settled" : "\(end.sequence)"
             connection.send(
                 """
-                UPDATE cursor SET seq = \(end.sequence), settled = \(settled), updated_at = now() WHERE stream = \(name)
+                UPDATE cursor SET seq = \(end.sequence), settled = \(settled), updated_at = now(),
+                    lineage = COALESCE(lineage, \(lineage)) WHERE stream = \(name)
                 """
             )
             return (ledger, try await ledger.commit())

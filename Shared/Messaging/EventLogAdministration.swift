@@ -32,6 +32,18 @@ public struct EventLogAdministration: Sendable {
         return events[stream.shard] ?? []
     }
 
+    /// What the service's log has in common with another lineage of it.
+    public func origin(_ stream: StreamName, lineage: String?) async throws -> LogOrigin {
+        let present = try await Lineage.note(in: database.pool)
+        let rows = try await database.pool.query(
+            "SELECT name, since FROM lineage WHERE shard = \(stream.shard.number) ORDER BY id"
+        )
+        let known = try rows.map { row in
+            (name: try row.get("name", as: String.self), since: try row.get("since", as: Int64.self))
+        }
+        return LogOrigin.between(known, present: present, theirs: lineage)
+    }
+
     /// How the service's log and its reading of the others' stand.
     public func status() async throws -> EventLogStatus {
         EventLogStatus(outbox: try await outboxStatus(), cursors: try await cursorStatus())

@@ -19,6 +19,7 @@ public final class EventReader: Service, Sendable {
     private let logger: Logger
     private let metrics: LogMetrics
     private let worker: StreamWorker
+    private let replay: any ReplaySource
     private let takeover = Mutex<(@Sendable () async throws -> Void)?>(nil)
     private let tasks = Mutex<[StreamName: Task<Void, Never>]>([:])
 
@@ -63,7 +64,9 @@ public final class EventReader: Service, Sendable {
         self.redis = redis
         self.logger = logger
         metrics = applier.metrics
+        self.replay = replay
         worker = StreamWorker(applier: applier, replay: replay, logger: logger)
+        worker.onOtherLineage { [weak self] stream in await self?.turn(stream) }
     }
 
     /// Runs whenever this process takes streams over, before anyone is told that what was applied has taken effect:
@@ -132,19 +135,95 @@ public final class EventReader: Service, Sendable {
 
     private func takeOver(_ new: [StreamName]) async throws {
         if let action = takeover.withLock({ $0 }) { try await action() }
-        let cursors = try await CursorTable(pool: database.pool).takeOver(new)
-        worker.lanes.withLock { lanes in
-            for stream in new { lanes.start(stream, at: cursors[stream] ?? 0) }
+        let table = CursorTable(pool: database.pool)
+        _ = try await table.takeOver(new)
+        let home = try await table.home()
+        let known = try await table.known(new)
+        // Restored itself: what is on the streams may be of a time that never was, so their producers are asked first.
+        let strange = new.filter { stream in
+            known[stream]?.home.map { $0 != home } ?? false
         }
-        for (stream, cursor) in cursors { worker.applied(stream, cursor) }
+        try await table.settleDown(new.filter { !strange.contains($0) }, at: home)
+        begin(new.filter { !strange.contains($0) }, try await table.known(new))
+        for stream in strange { begin([stream], [stream: try await reconcile(stream)]) }
         logger.debug("streams read by this process", metadata: ["new": "\(new.count)"])
+    }
+
+    private func begin(_ streams: [StreamName], _ cursors: [StreamName: KnownCursor]) {
+        worker.lanes.withLock { lanes in
+            for stream in streams { lanes.start(stream, at: cursors[stream]?.sequence ?? 0) }
+        }
+        for stream in streams { worker.applied(stream, cursors[stream]?.sequence ?? 0) }
+    }
+
+    // MARK: Restored logs
+
+    /// Asks a stream's producer what its log has in common with what was applied here, goes back to that if more was
+    /// applied, and from there on believes the producer's lineage only.
+    private func reconcile(_ stream: StreamName) async throws -> KnownCursor {
+        let table = CursorTable(pool: database.pool)
+        while true {
+            guard let cursor = try await table.known([stream])[stream] else { return KnownCursor(sequence: 0) }
+            let home = try await table.home()
+            let answer = try await replay.origin(of: stream, lineage: cursor.lineage)
+            guard let origin = answer, origin.lineage != cursor.lineage || cursor.home != home else {
+                try await table.settleDown([stream], at: home)
+                return cursor
+            }
+            guard try await table.turn(stream, from: cursor, to: origin, home: home) else { continue }
+            let common = min(cursor.sequence, origin.common ?? cursor.sequence)
+            if common < cursor.sequence {
+                let undone = cursor.sequence - common
+                metrics.rewound(stream, Int(undone))
+                worker.rewound(stream, to: common)
+                logger.error(
+                    "events were applied that their producer has lost, as after a restore; compare with taskflow verify",
+                    metadata: ["stream": "\(stream)", "applied": "\(cursor.sequence)", "common": "\(common)"]
+                )
+            }
+            return KnownCursor(sequence: common, lineage: origin.lineage, home: home)
+        }
+    }
+
+    /// Starts a stream again from where its producer says, as soon as that one answers.
+    private func turn(_ stream: StreamName) async {
+        while !Task.isCancelled, worker.lanes.withLock({ $0.streams.contains(stream) }) {
+            do {
+                let cursor = try await reconcile(stream)
+                // Entries of the old lineage may still be there until the relay has rebuilt the stream.
+                try? await Task.sleep(for: .milliseconds(100))
+                worker.lanes.withLock { lanes in
+                    if lanes.streams.contains(stream) { lanes.start(stream, at: cursor.sequence) }
+                }
+                return
+            } catch {
+                logger.warning(
+                    "a stream of another lineage waits for its producer",
+                    metadata: ["stream": "\(stream)", "error": "\(String(reflecting: error))"]
+                )
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    /// A stream that was rebuilt may end before our cursor, and then nothing of it is ever read: its mark is looked at.
+    private func lookForOtherLineages(_ streams: [StreamName]) async {
+        guard
+            let replies = try? await redis.send(
+                streams.map { RedisCommand("GET", RelayStream.lineageKey($0)) }
+            ),
+            let known = try? await CursorTable(pool: database.pool).known(streams)
+        else { return }
+        for (stream, reply) in zip(streams, replies) {
+            guard let mark = reply.string, let applied = known[stream]?.lineage, mark != applied else { continue }
+            await turn(stream)
+        }
     }
 
     // MARK: Reading
 
     private func pump() async {
         var connection: RedisConnection?
-        var isOneByOne = false
         while !Task.isCancelled {
             let (requests, hasRoom) = worker.lanes.withLock { ($0.requests, $0.hasRoom) }
             if requests.isEmpty {
@@ -152,7 +231,8 @@ public final class EventReader: Service, Sendable {
                 continue
             }
             do {
-                if isOneByOne {
+                if redis.isCluster {
+                    // A cluster reads one slot at a time.
                     try await poll(requests)
                     continue
                 }
@@ -166,9 +246,6 @@ public final class EventReader: Service, Sendable {
                 let reply = try await link.send(command, timeout: .seconds(3))
                 if reply.elements != nil { try await Failpoint.hit(.readerAfterRead) }
                 take(reply, requests)
-            } catch let error as RedisError where error.message.hasPrefix("CROSSSLOT") {
-                // A cluster reads one slot at a time.
-                isOneByOne = true
             } catch let error as RedisError where error.code == .server {
                 // A key vanished under a blocked read, or the server is still loading: ask again from the cursor.
                 try? await Task.sleep(for: .milliseconds(50))
@@ -200,7 +277,7 @@ public final class EventReader: Service, Sendable {
             guard let pair = part.elements, pair.count == 2, let key = pair[0].string,
                 let request = requests.first(where: { RelayStream.key($0.stream) == key })
             else { continue }
-            let events = RelayStream.entries(from: pair[1]).map { Incoming(sequence: $0.sequence, event: $0.event) }
+            let events = RelayStream.entries(from: pair[1])
             let mustStart = worker.lanes.withLock { $0.add(events, for: request) }
             // Not a child of the loop: a batch is brought to its end when the loop is cancelled.
             if mustStart {
@@ -247,6 +324,7 @@ public final class EventReader: Service, Sendable {
             }
             if !commands.isEmpty, (try? await redis.send(commands)) != nil { told.merge(news) { $1 } }
             if seconds % 5 == 0 { await measure(applied, parked) }
+            if seconds % 2 == 1 { await lookForOtherLineages(worker.lanes.withLock { $0.streams }) }
             seconds += 1
             try? await Task.sleep(for: .seconds(1))
         }

@@ -21,6 +21,8 @@ public final class EventRelay: Service, Sendable {
     /// Set when tops must be asked for again.
     private let isInDoubt = Mutex(true)
     private let isPaused = Mutex(false)
+    /// Of the log, as last asked for.
+    private let lineage = Mutex("")
 
     /// A relay for the database's producer. Without one there is nothing to relay, and ``run()`` just waits.
     public init(database: TenantDatabase, redis: RedisClient, logger: Logger) {
@@ -161,17 +163,34 @@ public final class EventRelay: Service, Sendable {
         let shards = state.unknown
         let replies = try await redis.send(shards.map { RelayStream.top(StreamName(outbox.producer, $0)) })
         let tops = try replies.map { try RelayStream.top(from: $0) }
-        let committed = try await outbox.committed()
-        for (shard, top) in zip(shards, tops) {
-            guard state.learned(shard, top: top, committed: committed[shard] ?? 0) == .streamIsAhead else { continue }
+        let marks = try await redis.send(
+            shards.map { RedisCommand("GET", RelayStream.lineageKey(StreamName(outbox.producer, $0))) }
+        )
+        let (lineage, committed) = try await outbox.committedWithLineage()
+        self.lineage.withLock { $0 = lineage }
+        for ((shard, top), reply) in zip(zip(shards, tops), marks) {
+            if let message = reply.errorMessage { throw RedisError(.server, message: message) }
             let stream = StreamName(outbox.producer, shard)
-            logger.error(
-                "a stream is ahead of its log, as after a restore; it is rebuilt",
-                metadata: ["stream": "\(stream)", "top": "\(top)", "committed": "\(committed[shard] ?? 0)"]
-            )
-            metrics.rebuilt(stream)
-            _ = try await redis.send(RedisCommand("DEL", RelayStream.key(stream)))
-            state.moved(shard, top: 0)
+            let isAhead = state.learned(shard, top: top, committed: committed[shard] ?? 0) == .streamIsAhead
+            let mark = reply.string
+            if !isAhead, mark == lineage { continue }
+            // The mark first: whoever sees an entry of the rebuilt stream sees the mark as well.
+            var commands = [RedisCommand("SET", RelayStream.lineageKey(stream), lineage)]
+            let isOther = mark != nil && mark != lineage && top > 0
+            if isAhead || isOther {
+                logger.error(
+                    isAhead
+                        ? "a stream is ahead of its log, as after a restore; it is rebuilt"
+                        : "a stream is of another lineage than its log, as after a restore; it is rebuilt",
+                    metadata: ["stream": "\(stream)", "top": "\(top)", "committed": "\(committed[shard] ?? 0)"]
+                )
+                metrics.rebuilt(stream)
+                commands.append(RedisCommand("DEL", RelayStream.key(stream)))
+            }
+            for answer in try await redis.send(commands) {
+                if let message = answer.errorMessage { throw RedisError(.server, message: message) }
+            }
+            if isAhead || isOther { state.moved(shard, top: 0) }
         }
     }
 
@@ -187,7 +206,14 @@ public final class EventRelay: Service, Sendable {
                 state.nothingKept(shard)
                 continue
             }
-            commands.append(RelayStream.append(events, to: StreamName(outbox.producer, shard), after: top))
+            commands.append(
+                RelayStream.append(
+                    events,
+                    to: StreamName(outbox.producer, shard),
+                    after: top,
+                    lineage: lineage.withLock { $0 }
+                )
+            )
             sent.append((shard, events))
         }
         try await Failpoint.hit(.relayBeforeAppend)

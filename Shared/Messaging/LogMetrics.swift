@@ -55,6 +55,8 @@ struct LogMetrics: Sendable {
 
     func replayed(_ stream: StreamName, _ count: Int) { counter("replayed", stream, by: count) }
 
+    func rewound(_ stream: StreamName, _ count: Int) { counter("rewound", stream, by: count) }
+
     func skipped() { counter("unknown_types") }
 
     func failed(_ stream: StreamName) { counter("failures", stream) }

@@ -5,6 +5,7 @@ public import Postgres
 public enum MessagingSchema {
     /// In order.
     public static let migrations = [
-        Migration("L0001_event_log", PackageResources.L0001_event_log_sql)
+        Migration("L0001_event_log", PackageResources.L0001_event_log_sql),
+        Migration("L0002_lineage", PackageResources.L0002_lineage_sql),
     ]
 }

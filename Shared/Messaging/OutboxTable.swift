@@ -22,6 +22,12 @@ struct OutboxTable: Sendable {
         return numbers
     }
 
+    /// The newest number of each shard, and the lineage that they belong to.
+    func committedWithLineage() async throws -> (lineage: String, numbers: [Shard: Int64]) {
+        let lineage = try await Lineage.note(in: pool)
+        return (lineage, try await committed())
+    }
+
     /// Up to `limit` events of each of several shards after a number each, in order.
     func events(after places: [(shard: Shard, top: Int64)], limit: Int) async throws -> [Shard: [StoredEvent]] {
         let rows = try await pool.query(

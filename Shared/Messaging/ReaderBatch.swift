@@ -13,6 +13,8 @@ struct ReaderBatch {
         case settle(cursor: Int64, count: Int)
         /// Get the events right after the cursor from their producer.
         case fetch(after: Int64)
+        /// What is at hand is of another lineage than what was applied: find out where the stream goes on from.
+        case turn
         /// Nothing more; can transition to nothing.
         case finished
     }
@@ -22,6 +24,8 @@ struct ReaderBatch {
         case done
         /// The cursor is not right before the events.
         case elsewhere(Int64)
+        /// The events are of another lineage than those that were applied.
+        case otherLineage
         /// A server is missing: to be waited out and never counted.
         case passing
         /// Lost a deadlock or the like.
@@ -71,6 +75,11 @@ struct ReaderBatch {
         case (.apply, .elsewhere(let cursor)), (.park, .elsewhere(let cursor)):
             let known = rest.prefix { $0.sequence <= cursor }.count
             command = known > 0 ? .settle(cursor: cursor, count: known) : .fetch(after: cursor)
+        case (.apply, .otherLineage), (.park, .otherLineage):
+            // The stream is read again from where the reader finds it to be.
+            rest = []
+            command = .turn
+        case (.turn, _): goOn()
         case (.settle(_, let count), .done):
             rest.removeFirst(count)
             goOn()

@@ -4,6 +4,8 @@ import Events
 struct Incoming: Sendable, Equatable {
     var sequence: Int64
     var event: [UInt8]
+    /// Of which lineage of the log it is; nil if the one who said it does not know.
+    var lineage: String?
 }
 
 /// What a reader has read of each stream and not yet applied. Streams go on independently of each other; each is
@@ -86,7 +88,11 @@ extension Array where Element == Incoming {
     func contiguousPrefix(atMost limit: Int) -> [Incoming] {
         guard let first else { return [] }
         var count = 1
-        while count < Swift.min(limit, self.count), self[count].sequence == first.sequence + Int64(count) { count += 1 }
+        while count < Swift.min(limit, self.count), self[count].sequence == first.sequence + Int64(count),
+            self[count].lineage == first.lineage
+        {
+            count += 1
+        }
         return Array(prefix(count))
     }
 }

@@ -11,6 +11,9 @@ enum RelayStream {
     /// A hash: by consumer, `number:seconds` of how far it was at which time.
     static func cursorsKey(_ stream: StreamName) -> String { "ev:{\(stream)}:cursors" }
 
+    /// The lineage of the log that the stream was filled from.
+    static func lineageKey(_ stream: StreamName) -> String { "ev:{\(stream)}:lineage" }
+
     static func top(_ stream: StreamName) -> RedisCommand {
         RedisCommand("XREVRANGE", key(stream), "+", "-", "COUNT", "1")
     }
@@ -35,14 +38,20 @@ enum RelayStream {
         local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
         local top = last[1] and last[1][1] or '0-0'
         if top ~= ARGV[1] then return top end
-        for i = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1]) end
+        for i = 3, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1], 'l', ARGV[2]) end
         return ARGV[#ARGV - 1]
         """.utf8
     )
 
-    static func append(_ events: [StoredEvent], to stream: StreamName, after top: Int64) -> RedisCommand {
+    static func append(
+        _ events: [StoredEvent],
+        to stream: StreamName,
+        after top: Int64,
+        lineage: String
+    ) -> RedisCommand {
         var arguments = [
             Array("EVAL".utf8), appendScript, Array("1".utf8), Array(key(stream).utf8), Array("\(top)-0".utf8),
+            Array(lineage.utf8),
         ]
         for event in events {
             arguments.append(Array("\(event.envelope.position.sequence)-0".utf8))
@@ -51,18 +60,24 @@ enum RelayStream {
         return RedisCommand(bytes: arguments)
     }
 
-    /// The entries in the answer to `XREAD` for one stream: number and encoded event.
-    static func entries(from reply: RedisValue) -> [(sequence: Int64, event: [UInt8])] {
+    /// The entries in the answer to `XREAD` for one stream. Those of a relay that knew of no lineage have none.
+    static func entries(from reply: RedisValue) -> [Incoming] {
         (reply.elements ?? []).compactMap { entry in
             guard let parts = entry.elements, parts.count == 2, let id = parts[0].string,
                 let sequence = sequence(ofID: id)
             else { return nil }
             let fields = parts[1].elements ?? []
-            for (name, value) in zip(fields, fields.dropFirst()) where name.string == "e" {
-                if case .bytes(let event) = value { return (sequence, event) }
+            // What is no event of ours stays empty, and the reader makes a parked event of it.
+            var incoming = Incoming(sequence: sequence, event: [])
+            for index in stride(from: 0, to: fields.count - 1, by: 2) {
+                guard case .bytes(let value) = fields[index + 1] else { continue }
+                switch fields[index].string {
+                case "e": incoming.event = value
+                case "l": incoming.lineage = String(decoding: value, as: UTF8.self)
+                default: break
+                }
             }
-            // No event of ours: what the reader makes of nothing is a parked event.
-            return (sequence, [])
+            return incoming
         }
     }
 

@@ -16,6 +16,7 @@ final class StreamWorker: Sendable {
     private let isStopping = Atomic(false)
     private let positions = Mutex<[StreamName: Int64]>([:])
     private let doubt = Mutex<(@Sendable () async throws -> Void)?>(nil)
+    private let turning = Mutex<(@Sendable (StreamName) async -> Void)?>(nil)
 
     init(applier: EventApplier, replay: any ReplaySource, logger: Logger) {
         self.applier = applier
@@ -32,6 +33,12 @@ final class StreamWorker: Sendable {
 
     /// What makes up for actions after a commit of which it is not known whether it was one.
     func onDoubt(_ action: @escaping @Sendable () async throws -> Void) { doubt.withLock { $0 = action } }
+
+    /// What finds out where to go on when events are of another lineage than those that were applied.
+    func onOtherLineage(_ action: @escaping @Sendable (StreamName) async -> Void) { turning.withLock { $0 = action } }
+
+    /// How far a stream was applied, set back after a restore.
+    func rewound(_ stream: StreamName, to sequence: Int64) { positions.withLock { $0[stream] = sequence } }
 
     /// No new batch from now on.
     func stop() { isStopping.store(true, ordering: .releasing) }
@@ -65,6 +72,9 @@ final class StreamWorker: Sendable {
                 }
             case .settle(let cursor, let count): outcome = await settle(Position(stream, cursor), count)
             case .fetch(let cursor): outcome = .fetched(await fetch(stream, after: cursor))
+            case .turn:
+                if let action = turning.withLock({ $0 }) { await action(stream) }
+                outcome = .done
             }
             work.handle(outcome)
             if work.isStuck {
@@ -83,6 +93,8 @@ final class StreamWorker: Sendable {
             return .done
         } catch let elsewhere as EventApplier.CursorElsewhere {
             return .elsewhere(elsewhere.sequence)
+        } catch is LineageElsewhere {
+            return .otherLineage
         } catch  where isPassing(error) {
             if work.isFirstPause {
                 logger.warning("the reader waits", metadata: ["error": "\(applier.reason(error))"])

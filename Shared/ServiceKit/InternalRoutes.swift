@@ -62,6 +62,7 @@ struct LogRoutes {
     func add(to routes: some RouterMethods<AppContext>) {
         routes.get("/internal/events", use: replay)
         routes.get("/internal/log/status", use: status)
+        routes.get("/internal/log/origin", use: origin)
         routes.get("/internal/log/parked", use: parked)
         routes.post("/internal/log/parked/{stream}/{sequence}/retry", use: retry)
         routes.post("/internal/log/parked/{stream}/{sequence}/drop", use: drop)
@@ -81,6 +82,14 @@ struct LogRoutes {
             limit: try limit(parameters, default: 100, atMost: 1000)
         )
         return Reply.bytes(StoredEvent.encodedList(events), type: "application/json")
+    }
+
+    @Sendable private func origin(_ request: Request, _ context: AppContext) async throws -> Response {
+        let parameters = try request.parameters(only: "stream", "lineage")
+        guard let stream = parameters["stream"].flatMap(StreamName.init), stream.producer == producer else {
+            throw Failure.badParameter("stream", "not-a-stream", "Name a stream of this service: task.07.")
+        }
+        return try answer(await administration.origin(stream, lineage: parameters["lineage"]))
     }
 
     @Sendable private func status(_ request: Request, _ context: AppContext) async throws -> Response {

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Events
 import Failures
+import Foundation
 import HTTPTypes
 import Messaging
 import NIOCore
@@ -76,6 +77,18 @@ struct HTTPReplaySource: ReplaySource {
         )
         guard answer.status == 200 else { throw Failure.unavailable }
         return try StoredEvent.list(encoded: answer.body)
+    }
+
+    func origin(of stream: StreamName, lineage: String?) async throws -> LogOrigin? {
+        let answer = try await neighbours.exchange(
+            "GET",
+            stream.producer.rawValue,
+            "/internal/log/origin?stream=\(stream)" + (lineage.map { "&lineage=\($0)" } ?? ""),
+            body: nil
+        )
+        if answer.status == 404 { return nil }
+        guard answer.status == 200 else { throw Failure.unavailable }
+        return try JSONDecoder().decode(LogOrigin.self, from: Data(answer.body))
     }
 }
 

@@ -15,7 +15,7 @@ public import ServiceLifecycle
 /// Holds pool, tenant database, Redis, relay, reader, cursor watch and the router with the middleware that every
 /// service has: request id and trace, log, metrics, problem answers, token verification, read-your-writes, position of
 /// writes, `/health/live`, `/health/ready`; and below `/internal/`, all guarded by the service credential, `events`
-/// (replay), `log/status`, `log/parked` with `retry` and `drop`, and `metrics`.
+/// (replay), `log/status`, `log/origin`, `log/parked` with `retry` and `drop`, and `metrics`.
 public struct ServiceFoundation: Sendable {
     /// The settings of the service.
     public let settings: ServiceSettings
@@ -66,7 +66,10 @@ public struct ServiceFoundation: Sendable {
 
     /// A service's schema with the tables of the log before its own.
     public static func withLog(_ schema: SchemaDefinition) -> SchemaDefinition {
-        SchemaDefinition(service: schema.service, migrations: MessagingSchema.migrations + schema.migrations)
+        SchemaDefinition(
+            service: schema.service,
+            migrations: MessagingSchema.migrations + schema.migrations + DrillMigration.all(of: schema.service)
+        )
     }
 
     /// The running parts: Redis, pool, keys, watch, relay, reader of `consuming`, `services`, and the HTTP server with
@@ -157,13 +160,28 @@ public struct ServiceFoundation: Sendable {
 
         func run() async throws {
             do {
-                try await cancelWhenGracefulShutdown { try await waitForStores() }
+                try await cancelWhenGracefulShutdown {
+                    try await waitForStores()
+                    try await noteLineage()
+                }
                 readiness.becomeReady()
                 foundation.logger.info("ready")
             } catch is CancellationError {
                 // Told to stop before everything was there; fall through to the end of the group.
             }
             try? await gracefulShutdown()
+        }
+
+        /// Before the first write: a log that was restored must know where its new part begins.
+        private func noteLineage() async throws {
+            while true {
+                do {
+                    try await Lineage.note(in: foundation.pool)
+                    return
+                } catch let error as PostgresError where error.isUnavailability {
+                    try await Task.sleep(for: .milliseconds(500))
+                }
+            }
         }
 
         private func waitForStores() async throws {

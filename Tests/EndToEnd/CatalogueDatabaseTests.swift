@@ -22,7 +22,7 @@ import Testing
         "notification": ["known_organization", "mail_queue", "account_mail"],
     ]
     /// The log's own tables, in every schema.
-    static let log: Set<String> = ["migration", "event_log", "outbox", "cursor", "parked"]
+    static let log: Set<String> = ["migration", "event_log", "outbox", "cursor", "parked", "lineage"]
 
     static let schemas = [
         AuthApp.schema, OrganizationApp.schema, ProjectApp.schema, TaskApp.schema, NotificationApp.schema,

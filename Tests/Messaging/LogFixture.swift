@@ -168,6 +168,10 @@ struct DirectReplay: ReplaySource {
     func events(of stream: StreamName, after sequence: Int64, limit: Int) async throws -> [StoredEvent] {
         try await administration.replay(stream, after: sequence, limit: limit)
     }
+
+    func origin(of stream: StreamName, lineage: String?) async throws -> LogOrigin? {
+        try await administration.origin(stream, lineage: lineage)
+    }
 }
 
 /// Waits for a condition, 20 seconds at most.

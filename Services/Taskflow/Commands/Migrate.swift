@@ -2,7 +2,6 @@ import ArgumentParser
 import Configuration
 import Foundation
 import Logging
-import Messaging
 import Postgres
 import ServiceKit
 
@@ -57,11 +56,7 @@ enum Migrations {
         let migrator = Migrator(administrator: administrator, logger: logger)
         for name in ServiceName.keeping {
             guard let password = passwords[name.rawValue], let own = name.schema else { continue }
-            let schema = SchemaDefinition(
-                service: own.service,
-                migrations: MessagingSchema.migrations + own.migrations
-            )
-            try await migrator.migrate(schema, password: password)
+            try await migrator.migrate(ServiceFoundation.withLog(own), password: password)
         }
     }
 }
