@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test tenancy tenancy-mutants acceptance attack chaos bench bench-quick failpoints lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance attack chaos bench bench-quick failpoints drills lint format packages build
 
 SHELL := /bin/bash
 
@@ -50,6 +50,11 @@ bench-quick: build
 failpoints: packages
 	swift build --product taskflow
 	Tests/Chaos/failpoints.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# Operations drills: backup and restore, rolling restart, upgrade, full disk and the like; minutes, and best run as root.
+drills: packages
+	swift build --product taskflow
+	Tests/Drills/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
 lint:
 	swift format lint --strict --parallel -r Services Shared Tests Package.swift

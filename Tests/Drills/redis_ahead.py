@@ -1,0 +1,87 @@
+"""Postgres comes back from an earlier backup, Redis does not: its streams, and clients, know what never was. TST-5."""
+import time
+
+from load import Company, Load
+from stage import SERVICES, Stage, expect, postgres_program
+import os
+import subprocess
+
+
+def drill(binary, say, keep=False):
+    stage = Stage(binary)
+    try:
+        stage.start()
+        companies = [Company(stage.origins) for _ in range(2)]
+        with Load(companies, rate=40):
+            time.sleep(4)
+        stage.wait_quiet()
+        target = stage.folder / "backup"
+        stage.run("backup", target)
+        kept = [dict(company.tasks) for company in companies]
+        heads = stage.log_heads()
+
+        # More is said, and what is said is heard by everybody.
+        with Load(companies, rate=40):
+            time.sleep(6)
+        stage.wait_quiet()
+        ahead = stage.log_heads()
+        undone = sum(ahead.values()) - sum(heads.values())
+        expect(undone > 50, "nothing happened after the backup")
+        sessions = [company.admin for company in companies]
+        stage.stop_processes()
+
+        # By hand, as somebody does who does not know our command: Redis stays as it is.
+        by_hand(stage, target)
+        expect(stage.log_heads() == heads, "the restore is not the backup")
+        stage.start_processes()
+        for company, sure in zip(companies, kept):
+            company.unsure |= set(company.tasks.values())
+            company.tasks = dict(sure)
+
+        # Enough new changes to pass the old ends of the streams, begun at once.
+        with Load(companies, rate=60) as load:
+            time.sleep(15)
+        say(f"{undone} events undone; after the restore {load.figures()}")
+        unexpected = [f for f in load.failures if f[2] != 503 or not f[3]]
+        expect(not unexpected, f"requests failed: {unexpected[:3]}")
+        expect(len(load.failures) < load.done / 4, f"too many had to wait: {load.failures[-3:]}")
+        late = [f for f in load.failures if f[0] > 10]
+        expect(not late, f"still failing ten seconds after the start: {late[:3]}")
+        for company in companies:
+            company.check()
+        stage.wait_quiet()
+        say(stage.verify())
+        compare_streams(stage)
+        alarms = stage.grep("as after a restore")
+        expect(alarms, "nobody said that the streams were ahead")
+        say(f"streams rebuilt with an alarm: {len(alarms)}")
+        sessions_go_on(sessions)
+        say("sessions from before the backup go on")
+    finally:
+        stage.close(keep)
+
+
+def by_hand(stage, target):
+    for name in SERVICES:
+        stage.postgres.sql(f"DROP SCHEMA {name} CASCADE")
+    subprocess.run([postgres_program("pg_restore"), "--exit-on-error", "-d", stage.postgres.admin,
+                    str(target / "database.dump")], check=True, env={**os.environ})
+
+
+def compare_streams(stage):
+    """Each stream holds what its log holds: the same ids of events under the same numbers."""
+    for stream, head in stage.log_heads().items():
+        producer, shard = stream.split(".")
+        top = stage.redis.command("XREVRANGE", f"ev:{{{stream}}}", "+", "-", "COUNT", "1")
+        expect(head == 0 or top.startswith(f"{head}-0"), f"{stream} ends at {top[:20]}, its log at {head}")
+        entries = stage.redis.command("XRANGE", f"ev:{{{stream}}}", "-", "+")
+        rows = stage.postgres.sql(f"SELECT id FROM {producer}.outbox WHERE shard = {int(shard)} ORDER BY seq DESC LIMIT 200")
+        missing = [row[0] for row in rows if row[0] not in entries]
+        expect(not missing or not entries, f"{stream}: events of the log that are not on the stream: {missing[:3]}")
+
+
+def sessions_go_on(sessions):
+    for session in sessions:
+        session.renew()
+        answer = session.send("GET", "/api/project/tasks/?page_size=1")
+        expect(answer.status == 200, f"an old session is answered {answer}")

@@ -1,0 +1,37 @@
+"""Every process is replaced, one after the other, while people work on kept-alive connections: GW-15, BUS-17."""
+import time
+
+from load import Company, Load
+from stage import Stage, expect
+
+RATE = 100
+
+
+def drill(binary, say, keep=False):
+    stage = Stage(binary, copies=2, gateways=2)
+    try:
+        stage.start()
+        companies = [Company(stage.origins) for _ in range(4)]
+        with Load(companies, rate=RATE, threads=16) as load:
+            time.sleep(5)
+            codes, slowest = [], 0
+            for process in stage.processes:
+                begun = time.monotonic()
+                codes.append((f"{process.name}-{process.number}", process.stop()))
+                slowest = max(slowest, time.monotonic() - begun)
+                process.start()
+                stage.wait_ready([process])
+                # Until the gateways have seen that it is back: they ask every two seconds.
+                time.sleep(3)
+            time.sleep(3)
+        say(f"{len(codes)} processes replaced; {load.figures()}; the slowest took {slowest:.1f} s to stop")
+        wrong = [code for code in codes if code[1] != 0]
+        expect(not wrong, f"did not end with 0: {wrong}")
+        expect(not load.failures, f"{len(load.failures)} requests failed: {load.failures[:5]}")
+        expect(load.done > RATE * load.seconds * 0.5, f"the rate was not held: {load.figures()}")
+        for company in companies:
+            company.check()
+        stage.wait_quiet()
+        say(stage.verify())
+    finally:
+        stage.close(keep)

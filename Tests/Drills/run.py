@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Operations drills: what an operator does or has done to them, played on servers of their own.
+
+    Tests/Drills/run.py [--binary .build/debug/taskflow] [NAME ...]
+
+Without a name all are played, one after the other. Each prints its figures; the last line counts.
+"""
+import argparse
+import importlib
+import pathlib
+import sys
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+MODULES = {
+    "backup-restore": "backup_restore", "redis-ahead": "redis_ahead", "rolling-restart": "rolling_restart",
+    "late-stores": "late_stores", "full-disk": "full_disk", "exhausted-connections": "exhausted_connections",
+    "upgrade": "upgrade", "redis-cluster": "redis_cluster",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
+    parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/debug/taskflow"))
+    parser.add_argument("--keep", action="store_true", help="leave the folders for a look")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in MODULES]
+    if unknown:
+        parser.error(f"no drill is called {unknown[0]}; there are {', '.join(MODULES)}")
+    if not pathlib.Path(arguments.binary).is_file():
+        parser.error(f"{arguments.binary} is not there: build it, or give --binary")
+    sys.path.insert(0, str(HERE))
+    passed = failed = 0
+    for name in arguments.names or MODULES:
+        print(f"{name}: begins", flush=True)
+        begun = time.monotonic()
+        try:
+            importlib.import_module(MODULES[name]).drill(arguments.binary, lambda *words: print(" ", *words, flush=True),
+                                                         keep=arguments.keep)
+            passed += 1
+            verdict = "passed"
+        except Exception as error:  # noqa: BLE001: whatever it is, the others are still to be played
+            failed += 1
+            verdict = "failed"
+            if type(error).__name__ != "Failed":
+                traceback.print_exc(file=sys.stdout)
+            print(f"  {error}")
+        print(f"{name}: {verdict} in {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"drills: {passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""An upgrade under load: the migration is killed again and again, then old and new run side by side: TST-6.
+
+The new version is the same program with one more migration (TASKFLOW_DRILL_MIGRATION, debug builds only); the old one
+does not know it.
+"""
+import os
+import random
+import signal
+import subprocess
+import time
+
+from load import Company, Load
+from stage import Stage, expect, wait_for
+
+KILLS = 8
+# What a release would do to a table in use: expand only, and slow enough to be killed in the middle of it.
+SQL = """
+CREATE TABLE drill (organization_id uuid NOT NULL, id bigint NOT NULL, PRIMARY KEY (organization_id, id));
+ALTER TABLE drill ENABLE ROW LEVEL SECURITY;
+ALTER TABLE drill FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON drill USING (organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::uuid));
+SELECT pg_sleep(1.5);
+CREATE INDEX drill_id ON drill (organization_id, id DESC);
+ALTER TABLE task ADD COLUMN drill text;
+"""
+
+
+def drill(binary, say, keep=False):
+    stage = Stage(binary, copies=2, gateways=2)
+    try:
+        stage.start()
+        file = stage.folder / "V9999_drill.sql"
+        file.write_text(SQL)
+        new = {"TASKFLOW_DRILL_MIGRATION": f"task={file}"}
+        random_ = random.Random(6)
+        companies = [Company(stage.origins) for _ in range(2)]
+        with Load(companies, rate=50) as load:
+            time.sleep(3)
+            killed = kill_migrations(stage, new, random_)
+            expect(not applied(stage), "a killed migration counts as applied")
+            begun = time.monotonic()
+            stage.run("migrate", **new)
+            took = time.monotonic() - begun
+            expect(applied(stage), "the migration was not applied")
+            expect(stage.postgres.sql("SELECT count(*) FROM task.migration WHERE name = 'V9999_drill'") == [["1"]],
+                   "applied more than once")
+            stage.run("migrate", **new)
+            # The old version goes on while the schema is newer; the new one comes in, one process after the other.
+            time.sleep(3)
+            for process in stage.services + stage.gateways:
+                process.extra = new
+                process.stop()
+                process.start()
+                stage.wait_ready([process])
+                time.sleep(2)
+                if process.name == "task" and process.number == 1:
+                    time.sleep(4)
+            time.sleep(2)
+        say(f"migration killed {killed} times, then done in {took:.1f} s; {load.figures()}")
+        expect(not load.failures, f"requests failed: {load.failures[:5]}")
+        refuses_to_go_back(stage)
+        say("the old version refuses to start on the newer schema")
+        for company in companies:
+            company.check()
+        stage.wait_quiet()
+        say(stage.verify())
+    finally:
+        stage.close(keep)
+
+
+def kill_migrations(stage, new, random_):
+    """Ends `migrate` at random moments without a warning; how many were killed before they were through."""
+    killed = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen([stage.binary, "migrate"], env=stage.environment() | new, cwd=stage.folder,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random_.uniform(0.05, 1.2))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        # The server goes on until it notices; then everything of it is rolled back.
+        wait_for(lambda: stage.postgres.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'taskflow-migrate'") == [["0"]],
+            "the killed migration's session ends", 20)
+    expect(killed > KILLS / 2, "too few migrations were killed midway")
+    return killed
+
+
+def applied(stage):
+    there = stage.postgres.sql("SELECT count(*) FROM task.migration WHERE name = 'V9999_drill'") == [["1"]]
+    column = stage.postgres.sql("SELECT count(*) FROM pg_attribute WHERE attrelid = 'task.task'::regclass "
+                                "AND attname = 'drill' AND NOT attisdropped") == [["1"]]
+    expect(there == column, "half a migration is there")
+    return there
+
+
+def refuses_to_go_back(stage):
+    process = stage.named("task")[1]
+    process.stop()
+    process.extra = {}
+    process.start()
+    code = process.process.wait(30)
+    expect(code != 0 and process.says("has run V9999_drill"), f"an old program ended with {code} on a newer schema")
+    expect(os.path.exists(process.log), "no log")
+    process.extra = {"TASKFLOW_DRILL_MIGRATION": f"task={stage.folder / 'V9999_drill.sql'}"}
+    process.start()
+    stage.wait_ready([process])
