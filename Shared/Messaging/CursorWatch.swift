@@ -25,6 +25,7 @@ public final class CursorWatch: Service, Sendable {
 
     private let producers: Set<Producer>
     private let cursors: CursorTable
+    private let replay: (any ReplaySource)?
     private let metrics: LogMetrics
     private let logger: Logger
     private let state = Mutex(State())
@@ -32,12 +33,21 @@ public final class CursorWatch: Service, Sendable {
 
     /// How long one may wait without counting, and how many may count, in all and for one organization.
     private static let grace = Duration.milliseconds(100)
+    /// How long one has waited when the producer is asked whether there is anything to wait for.
+    private static let patience = Duration.milliseconds(500)
     private static let limit = 32
     private static let limitPerOrganization = 16
 
-    /// Watches the cursors of `producers`' streams in a service's schema.
-    public init(database: TenantDatabase, producers: [Producer], logger: Logger) {
+    /// Watches the cursors of `producers`' streams in a service's schema. With `replay`, nobody waits for what their
+    /// producer has lost in a restore.
+    public init(
+        database: TenantDatabase,
+        producers: [Producer],
+        replay: (any ReplaySource)? = nil,
+        logger: Logger
+    ) {
         self.producers = Set(producers)
+        self.replay = replay
         self.logger = logger
         cursors = CursorTable(pool: database.pool)
         metrics = LogMetrics(database.pool.configuration.schema)
@@ -139,12 +149,31 @@ public final class CursorWatch: Service, Sendable {
             return true
         }
         if mayStay {
-            try? await Task.sleep(for: timeout - Self.grace)
+            var rest = timeout - Self.grace
+            if replay != nil, timeout > Self.patience {
+                try? await Task.sleep(for: Self.patience - Self.grace)
+                if Task.isCancelled { return }
+                await forgetUndone(id)
+                rest = timeout - Self.patience
+            }
+            try? await Task.sleep(for: rest)
             if Task.isCancelled { return }
         }
         if end(id, Failure.unavailable("not-caught-up", "What you have seen before is not here yet.")) {
             metrics.notCaughtUp()
         }
+    }
+
+    /// After a restore clients may remember places that their producer has not reached again; there is nothing there.
+    private func forgetUndone(_ id: UInt64) async {
+        guard let replay, let missing = state.withLock({ $0.waiters[id]?.missing }) else { return }
+        for (stream, sequence) in missing {
+            guard let there = try? await replay.events(of: stream, after: sequence - 1, limit: 1), there.isEmpty else {
+                continue
+            }
+            state.withLock { $0.waiters[id]?.missing[stream] = nil }
+        }
+        learned([:])
     }
 
     /// Ends a wait with an error. False if it was over.

@@ -97,7 +97,12 @@ public struct ServiceFoundation: Sendable {
         var parts: [any Service] = [redis, pool, keys, StartUp(foundation: self, readiness: readiness)]
         var waiting: [any Service] = []
         if !consuming.isEmpty {
-            let cursors = CursorWatch(database: database, producers: consuming, logger: logger)
+            let cursors = CursorWatch(
+                database: database,
+                producers: consuming,
+                replay: HTTPReplaySource(neighbours: neighbours),
+                logger: logger
+            )
             watch.use(cursors)
             waiting.append(cursors)
         }

@@ -18,8 +18,8 @@ enum RedisCleaner {
             return "Redis has been cleared of \(count) keys."
         } catch {
             return """
-                Redis could not be cleared; if it comes back with old data, its streams are rebuilt at the start of the \
-                services, and sessions that were in use may be told to wait for up to ten minutes.
+                Redis could not be cleared; if it comes back with old data, its streams are rebuilt when the services \
+                start, and requests of sessions that were in use may take half a second longer for ten minutes.
                 """
         }
     }
