@@ -6,7 +6,8 @@ import time
 from load import Company, Load, Session
 from stage import Stage, expect
 
-ROWS = 100_000
+# Twice, so that a million rows come back.
+ROWS = 500_000
 
 
 def drill(binary, say, keep=False):

@@ -88,6 +88,7 @@ def sessions_go_on(sessions):
     """They remember changes that are no more. How long the slowest read took."""
     slowest = 0
     for session in sessions:
+        session.close()
         # A refresh after the backup is undone too, but its token is good for as long as any.
         begun = time.monotonic()
         answer = session.send("GET", "/api/project/tasks/?page_size=1")

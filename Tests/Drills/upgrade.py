@@ -12,7 +12,7 @@ import time
 from load import Company, Load
 from stage import Stage, expect, wait_for
 
-KILLS = 8
+KILLS = 10
 # What a release would do to a table in use: expand only, and slow enough to be killed in the middle of it.
 SQL = """
 CREATE TABLE drill (organization_id uuid NOT NULL, id bigint NOT NULL, PRIMARY KEY (organization_id, id));
@@ -36,7 +36,7 @@ def drill(binary, say, keep=False):
         companies = [Company(stage.origins) for _ in range(2)]
         with Load(companies, rate=50) as load:
             time.sleep(3)
-            killed = kill_migrations(stage, new, random_)
+            killed, midway = kill_migrations(stage, new, random_)
             expect(not applied(stage), "a killed migration counts as applied")
             begun = time.monotonic()
             stage.run("migrate", **new)
@@ -53,10 +53,8 @@ def drill(binary, say, keep=False):
                 process.start()
                 stage.wait_ready([process])
                 time.sleep(2)
-                if process.name == "task" and process.number == 1:
-                    time.sleep(4)
             time.sleep(2)
-        say(f"migration killed {killed} times, then done in {took:.1f} s; {load.figures()}")
+        say(f"migration killed {killed} times, {midway} of them in the middle of its file, then done in {took:.1f} s; {load.figures()}")
         expect(not load.failures, f"requests failed: {load.failures[:5]}")
         refuses_to_go_back(stage)
         say("the old version refuses to start on the newer schema")
@@ -69,13 +67,19 @@ def drill(binary, say, keep=False):
 
 
 def kill_migrations(stage, new, random_):
-    """Ends `migrate` at random moments without a warning; how many were killed before they were through."""
-    killed = 0
+    """Ends `migrate` at random moments without a warning; how many were killed, and how many inside the new file."""
+    killed = midway = 0
+    begun = time.monotonic()
+    stage.run("migrate")
+    whole = time.monotonic() - begun + 1.5
     for _ in range(KILLS):
         process = subprocess.Popen([stage.binary, "migrate"], env=stage.environment() | new, cwd=stage.folder,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(random_.uniform(0.05, 1.2))
+        time.sleep(random_.uniform(0.05, whole))
+        inside = stage.postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE TABLE drill%' "
+                                    "AND application_name = 'taskflow-migrate' AND state <> 'idle'") == [["1"]]
         if process.poll() is None:
+            midway += inside
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.wait()
@@ -83,8 +87,9 @@ def kill_migrations(stage, new, random_):
         wait_for(lambda: stage.postgres.sql(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'taskflow-migrate'") == [["0"]],
             "the killed migration's session ends", 20)
-    expect(killed > KILLS / 2, "too few migrations were killed midway")
-    return killed
+    expect(killed > KILLS / 2, "too few migrations were killed before their end")
+    expect(midway > 0, "no migration was killed in the middle of the new file")
+    return killed, midway
 
 
 def applied(stage):

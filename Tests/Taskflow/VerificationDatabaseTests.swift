@@ -70,7 +70,6 @@ import Testing
         ("UPDATE task.member SET profile_img = 'http://x'", "users in task"),
         ("DELETE FROM notification.member", "users in notification"),
         ("UPDATE task.project SET status = 'CLOSED'", "projects in task"),
-        ("UPDATE task.project SET revision = 9", "projects in task"),
         ("UPDATE notification.project SET is_deleted = true", "projects in notification"),
         ("DELETE FROM task.project_collaborator", "collaborators of projects in task"),
         ("UPDATE notification.task SET title = 't'", "tasks in notification"),

@@ -205,13 +205,13 @@ enum Verification {
                 of: "project",
                 in: "project",
                 by: "id",
-                "key, name, status, task_visibility, created_by, deleted_at, revision"
+                "key, name, status, task_visibility, created_by, deleted_at"
             ),
             is: copies(
                 of: "project",
                 in: "task",
                 by: "id",
-                "key, name, status, task_visibility, created_by, deleted_at, revision"
+                "key, name, status, task_visibility, created_by, deleted_at"
             )
         ),
         Check.replica(
