@@ -25,7 +25,7 @@ def declared_global():
 
 GLOBAL = declared_global()
 # The log's own, in every schema.
-LOG = ["migration", "event_log", "outbox", "cursor", "parked"]
+LOG = ["migration", "event_log", "outbox", "cursor", "parked", "lineage"]
 # Functions that run with their owner's rights, each with a search_path of its own.
 DEFINERS = ["outbox_retire"]
 
