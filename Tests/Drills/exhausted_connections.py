@@ -37,7 +37,7 @@ def drill(binary, say, keep=False):
         during = [f for f in load.failures if f[0] >= taken_at]
         states = sorted({f[2] for f in during})
         say(f"{most} of {CONNECTIONS} connections taken for {free_at - taken_at:.0f} s: {load.figures()}, answered "
-            f"{states}; well again {healed - 3:.0f} s after they were free")
+            f"{states}; well again {max(0, healed - 3):.0f} s after they were free")
         expect(during, "nothing failed although there were no connections")
         expect(calm == 0, f"failures before: {load.failures[:3]}")
         wrong = [f for f in load.failures if f[2] != 503 or not f[3]]

@@ -43,7 +43,7 @@ def drill(binary, say, keep=False):
             time.sleep(3)
         during = [f for f in load.failures if f[0] >= full_at]
         say(f"disk full for {freed_at - full_at:.0f} s: {load.figures()}, answered {sorted(states)}; "
-            f"well again {healed - 3:.0f} s after there was room")
+            f"well again {max(0, healed - 3):.0f} s after there was room")
         wrong = [f for f in during if f[2] != 503 or not f[3]]
         expect(not wrong, f"other than 503 with Retry-After: {wrong[:5]}")
         expect(len(during) == len(load.failures), f"failures before the disk was full: {load.failures[:3]}")
