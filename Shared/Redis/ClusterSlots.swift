@@ -16,7 +16,8 @@ enum KeySlot {
         let arguments = command.arguments
         guard let name = arguments.first.map({ String(decoding: $0, as: UTF8.self).uppercased() }) else { return nil }
         switch name {
-        case "PING", "INFO", "PUBLISH", "SUBSCRIBE", "CLUSTER", "CONFIG", "FLUSHDB", "FLUSHALL", "ECHO", "CLIENT", "SCAN",
+        case "PING", "INFO", "PUBLISH", "SUBSCRIBE", "CLUSTER", "CONFIG", "FLUSHDB", "FLUSHALL", "ECHO", "CLIENT",
+            "SCAN",
             "SCRIPT", "TIME", "WAIT":
             return nil
         case "EVAL", "EVALSHA":

@@ -11,6 +11,7 @@ public final class RedisClient: Service, Sendable {
     private struct State {
         var link: RedisLink?
         var cluster: RedisCluster?
+        var isCluster = false
         /// Servers of the cluster that was seen last: any of them can tell of the others.
         var nodes: [ClusterNode] = []
         var runID: String?
@@ -68,6 +69,7 @@ public final class RedisClient: Service, Sendable {
                 let (server, handlers) = state.withLock { [runID] state in
                     state.link = whole == nil ? link : nil
                     state.cluster = whole
+                    state.isCluster = whole != nil
                     state.nodes = whole?.nodes ?? []
                     state.runID = runID
                     return (runID, state.handlers)
@@ -145,8 +147,8 @@ public final class RedisClient: Service, Sendable {
         return try await send([command])
     }
 
-    /// True while the server is one of a cluster: a command then may name keys of one hash tag only.
-    public var isCluster: Bool { state.withLock { $0.cluster != nil } }
+    /// True if the server, when it was last seen, was one of a cluster: a command then may name keys of one hash tag only.
+    public var isCluster: Bool { state.withLock { $0.isCluster } }
 
     /// The `run_id` of the server of the present connection, learned on connect; nil while there is none. In a cluster
     /// it is that of the master which holds the keys with the tag `{auth}`.
