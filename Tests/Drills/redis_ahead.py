@@ -79,7 +79,8 @@ def compare_streams(stage):
         top = stage.redis.command("XREVRANGE", f"ev:{{{stream}}}", "+", "-", "COUNT", "1")
         expect(head == 0 or top.startswith(f"{head}-0"), f"{stream} ends at {top[:20]}, its log at {head}")
         entries = stage.redis.command("XRANGE", f"ev:{{{stream}}}", "-", "+")
-        rows = stage.postgres.sql(f"SELECT id FROM {producer}.outbox WHERE shard = {int(shard)} ORDER BY seq DESC LIMIT 200")
+        rows = stage.postgres.sql(f"SELECT id FROM {producer}.outbox WHERE shard = {int(shard)} "
+                                  "ORDER BY seq DESC LIMIT 200")
         missing = [row[0] for row in rows if row[0] not in entries]
         expect(not missing or not entries, f"{stream}: events of the log that are not on the stream: {missing[:3]}")
 

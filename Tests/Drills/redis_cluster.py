@@ -47,8 +47,9 @@ class Cluster:
     def move(self, count, source, target):
         """That many slots from one master to another."""
         ids = [node.command("CLUSTER", "MYID") for node in self.nodes]
-        done = subprocess.run(["redis-cli", "--cluster", "reshard", f"127.0.0.1:{self.nodes[0].port}", "--cluster-from",
-                               ids[source], "--cluster-to", ids[target], "--cluster-slots", str(count), "--cluster-yes"],
+        done = subprocess.run(["redis-cli", "--cluster", "reshard", f"127.0.0.1:{self.nodes[0].port}",
+                               "--cluster-from", ids[source], "--cluster-to", ids[target],
+                               "--cluster-slots", str(count), "--cluster-yes"],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise Failed(f"no resharding: {done.stdout[-500:]}{done.stderr}")

@@ -37,8 +37,8 @@ def main():
         print(f"{name}: begins", flush=True)
         begun = time.monotonic()
         try:
-            importlib.import_module(MODULES[name]).drill(arguments.binary, lambda *words: print(" ", *words, flush=True),
-                                                         keep=arguments.keep)
+            module = importlib.import_module(MODULES[name])
+            module.drill(arguments.binary, lambda *words: print(" ", *words, flush=True), keep=arguments.keep)
             passed += 1
             verdict = "passed"
         except Exception as error:  # noqa: BLE001: whatever it is, the others are still to be played

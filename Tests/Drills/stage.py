@@ -86,7 +86,8 @@ class Postgres:
         password.chmod(0o644)
         subprocess.run([*self.account, postgres_program("initdb"), "-D", str(self.data), "-U", "postgres",
                         f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
-                        "--wal-segsize=1", *([f"--waldir={self.log_folder}"] if self.log_folder else [])], check=True, stdout=subprocess.DEVNULL, cwd="/")
+                        "--wal-segsize=1", *([f"--waldir={self.log_folder}"] if self.log_folder else [])],
+                       check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def start(self, wait=True):
         output = self.log.open("ab")

@@ -18,7 +18,8 @@ SQL = """
 CREATE TABLE drill (organization_id uuid NOT NULL, id bigint NOT NULL, PRIMARY KEY (organization_id, id));
 ALTER TABLE drill ENABLE ROW LEVEL SECURITY;
 ALTER TABLE drill FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON drill USING (organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::uuid));
+CREATE POLICY tenant ON drill
+    USING (organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::uuid));
 SELECT pg_sleep(1.5);
 CREATE INDEX drill_id ON drill (organization_id, id DESC);
 ALTER TABLE task ADD COLUMN drill text;
@@ -54,7 +55,8 @@ def drill(binary, say, keep=False):
                 stage.wait_ready([process])
                 time.sleep(2)
             time.sleep(2)
-        say(f"migration killed {killed} times, {midway} of them in the middle of its file, then done in {took:.1f} s; {load.figures()}")
+        say(f"migration killed {killed} times, {midway} of them in the middle of its file, then done in {took:.1f} s; "
+            f"{load.figures()}")
         expect(not load.failures, f"requests failed: {load.failures[:5]}")
         refuses_to_go_back(stage)
         say("the old version refuses to start on the newer schema")
