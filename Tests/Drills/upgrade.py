@@ -12,7 +12,7 @@ import time
 from load import Company, Load
 from stage import Stage, expect, wait_for
 
-KILLS = 10
+KILLS = 8
 # What a release would do to a table in use: expand only, and slow enough to be killed in the middle of it.
 SQL = """
 CREATE TABLE drill (organization_id uuid NOT NULL, id bigint NOT NULL, PRIMARY KEY (organization_id, id));
@@ -20,7 +20,7 @@ ALTER TABLE drill ENABLE ROW LEVEL SECURITY;
 ALTER TABLE drill FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON drill
     USING (organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::uuid));
-SELECT pg_sleep(1.5);
+SELECT pg_sleep(3);
 CREATE INDEX drill_id ON drill (organization_id, id DESC);
 ALTER TABLE task ADD COLUMN drill text;
 """
@@ -69,29 +69,38 @@ def drill(binary, say, keep=False):
 
 
 def kill_migrations(stage, new, random_):
-    """Ends `migrate` at random moments without a warning; how many were killed, and how many inside the new file."""
+    """Ends `migrate` without a warning, at random moments and inside the new file; how many were killed, and how many
+    of them inside."""
     killed = midway = 0
     begun = time.monotonic()
     stage.run("migrate")
-    whole = time.monotonic() - begun + 1.5
-    for _ in range(KILLS):
+    whole = time.monotonic() - begun
+    for attempt in range(KILLS):
         process = subprocess.Popen([stage.binary, "migrate"], env=stage.environment() | new, cwd=stage.folder,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(random_.uniform(0.05, whole))
-        inside = stage.postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE TABLE drill%' "
-                                    "AND application_name = 'taskflow-migrate' AND state <> 'idle'") == [["1"]]
+        if attempt % 2:
+            wait_for(lambda: is_inside(stage) or process.poll() is not None, "the new file is run", 60, every=0.05)
+            time.sleep(random_.uniform(0, 1))
+        else:
+            time.sleep(random_.uniform(0.02, whole))
+        inside = is_inside(stage)
         if process.poll() is None:
-            midway += inside
             process.send_signal(signal.SIGKILL)
             killed += 1
+            midway += inside
         process.wait()
         # The server goes on until it notices; then everything of it is rolled back.
         wait_for(lambda: stage.postgres.sql(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'taskflow-migrate'") == [["0"]],
             "the killed migration's session ends", 20)
-    expect(killed > KILLS / 2, "too few migrations were killed before their end")
-    expect(midway > 0, "no migration was killed in the middle of the new file")
+    expect(killed == KILLS, f"only {killed} of {KILLS} migrations were killed before their end")
+    expect(midway >= KILLS / 2, f"only {midway} migrations were killed in the middle of the new file")
     return killed, midway
+
+
+def is_inside(stage):
+    return stage.postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE TABLE drill%' "
+                              "AND application_name = 'taskflow-migrate' AND state <> 'idle'") == [["1"]]
 
 
 def applied(stage):
