@@ -17,6 +17,7 @@ import Testing
         case .park(let event, _): "park \(event.sequence)"
         case .settle(let cursor, let count): "settle \(cursor), \(count)"
         case .fetch(let cursor): "fetch \(cursor)"
+        case .turn: "turn"
         case .finished: "finished"
         }
     }
@@ -47,6 +48,14 @@ import Testing
         work.handle(.fetched([3, 4, 5].map { Incoming(sequence: $0, event: []) }))
         #expect(!work.isStuck)
         #expect(text(work.command) == "apply [3, 4, 5, 6]")
+    }
+
+    @Test func eventsOfAnotherLineageAreForgotten() {
+        var work = batch(1, 2)
+        work.handle(.otherLineage)
+        #expect(text(work.command) == "turn")
+        work.handle(.done)
+        #expect(text(work.command) == "finished")
     }
 
     @Test func theEventThatFailsIsFoundAndSetAside() {
