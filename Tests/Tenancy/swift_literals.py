@@ -3,6 +3,8 @@ properties that give SQL, and what an expression that is interpolated may stand 
 
 Not a Swift parser. It knows the few forms in which this project composes statements, and whatever it doesn't know
 becomes an opaque value: a predicate hidden in one is then missed, which turns the check red and never green.
+
+Longer than other files: scanning, finding definitions and expanding them share one picture of a source.
 """
 import itertools
 import pathlib
