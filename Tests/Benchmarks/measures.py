@@ -176,8 +176,11 @@ class Measures:
             rounds = [lag.at_rate(self.machine, installation.origin, tokens, per_second, self.options.lag_seconds)
                       for _ in range(self.options.lag_rounds)]
             found += rounds
-            self.row(f"event lag at {per_second}/s: p99", target, middle([r["p99"] for r in rounds]), "ms", False,
-                     f"{middle([r['reached'] for r in rounds]):.0f}/s reached")
+            reached = middle([r["reached"] for r in rounds])
+            # At a lower rate than asked for it would be the answer to another question.
+            self.row(f"event lag at {per_second}/s: p99", target,
+                     middle([r["p99"] for r in rounds]) if reached >= 0.9 * per_second else None, "ms", False,
+                     f"{reached:.0f}/s reached")
         self.row("event lag: 2,000 waiting at once, until the last is applied", 2,
                  middle([lag.burst(self.machine, installation, tokens) for _ in range(self.options.lag_rounds)]),
                  "s", False)

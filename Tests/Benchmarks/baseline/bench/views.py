@@ -87,4 +87,4 @@ class TaskDetail(generics.RetrieveAPIView):
 
     def get_queryset(self):
         return whole().filter(organization_id=self.request.user.organization_id).prefetch_related(
-            Prefetch("subtasks", whole()))
+            Prefetch("subtasks", whole().order_by("id")))
