@@ -2,7 +2,6 @@ import ArgumentParser
 import Configuration
 import Failpoints
 import Foundation
-import Glibc
 import Logging
 import Metrics
 import Postgres
@@ -53,9 +52,6 @@ enum Program {
 
     /// Logs and metrics of the process; once, before anything else is made.
     static func bootstrap(_ config: ConfigReader) throws -> Logger {
-        // By default glibc gives each thread a heap of its own that is never given back: a third of the memory of a
-        // process that does next to nothing.
-        _ = mallopt(M_ARENA_MAX, 2)
         LogBootstrap.start(
             level: try InstallationSettings.logLevel(config),
             format: try InstallationSettings.logFormat(config)
