@@ -52,7 +52,7 @@ import Testing
         #expect(paths == ["/api/account/", "/media/{path}"])
         let account = try #require(merged["paths"]?["/api/account/"])
         #expect(account.members.map(\.key) == ["get", "patch"])
-        #expect(account["get"]?["responses"]?.members.map(\.key) == ["200", "401", "429", "503"])
+        #expect(account["get"]?["responses"]?.members.map(\.key) == ["200", "401", "414", "429", "503"])
         #expect(account["get"]?["security"] == nil)
         #expect(merged["paths"]?["/media/{path}"]?["get"]?["security"]?.elements?.count == 0)
         let schemas = merged["components"]?["schemas"]?.members.map(\.key)

@@ -106,12 +106,31 @@ struct MigratorDatabaseTests {
         for role in roles { #expect(try role.get("more", as: Bool.self) == false) }
     }
 
-    @Test("A role above row level security is refused at once")
-    func unsafeRole() async throws {
+    @Test(
+        "TEN-3: a service refuses to start as superuser, as owner, or past row level security",
+        arguments: ["SUPERUSER", "BYPASSRLS", "owner", "member of the owner"]
+    )
+    func unsafeRole(_ kind: String) async throws {
         let url = try await TestDatabase.empty()
         let schema = schema(["CREATE TABLE a (x int)"])
         _ = try await TestDatabase.migrated(schema, administratorURL: url)
-        await #expect { try await pool(url, schema: schema).waitUntilMigrated(schema) } throws: { error in
+        let name = "odd\(UInt32.random(in: 0...UInt32.max))"
+        let administrator = pool(url, schema: schema)
+        let attributes =
+            switch kind {
+            case "SUPERUSER", "BYPASSRLS": "LOGIN \(kind)"
+            default: "LOGIN IN ROLE \(schema.ownerRole)"
+            }
+        _ = try await administrator.query(SQL(unsafe: "CREATE ROLE \(name) PASSWORD 'taskflow-test' \(attributes)"))
+        if kind == "owner" {
+            _ = try await administrator.query(SQL(unsafe: "ALTER SCHEMA \(schema.service) OWNER TO \(name)"))
+            _ = try await administrator.query(SQL(unsafe: "REVOKE \(schema.ownerRole) FROM \(name)"))
+        }
+        let own = try PostgresConfiguration.connectionString(
+            url,
+            replacing: ["user": name, "password": "taskflow-test"]
+        )
+        await #expect { try await pool(own, schema: schema).waitUntilMigrated(schema) } throws: { error in
             (error as? MigrationError)?.code == .unsafeRole
         }
     }

@@ -131,7 +131,8 @@ struct QueryDatabaseTests {
         let pool = try await TestSchema.database().pool
         for (name, expected) in [
             ("search_path", "client"), ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY"), ("client_encoding", "UTF8"),
-            ("application_name", "taskflow-client"), ("statement_timeout", "30s"), ("lock_timeout", "5s"),
+            ("application_name", "taskflow-client"), ("statement_timeout", "20s"), ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "10s"), ("idle_session_timeout", "0"),
         ] {
             let rows = try await pool.query("SELECT current_setting(\(name)) AS value")
             #expect(try rows[0].get("value", as: String.self).replacing("\"", with: "") == expected)

@@ -10,7 +10,7 @@ struct TenancyDatabaseTests {
         "INSERT INTO note (organization_id, id, body) VALUES (\(organization), \(id), \(organization.description))"
     }
 
-    @Test("A read sees its organization's rows and no others, and leaves nothing on the connection")
+    @Test("TEN-5: a read sees its organization's rows and no others, and leaves nothing on the connection")
     func isolates() async throws {
         let pool = try await TestSchema.pool(maximumConnections: 1)
         let (first, second) = (TestSchema.organization(), TestSchema.organization())
@@ -26,7 +26,26 @@ struct TenancyDatabaseTests {
         #expect(try left[0].get("o", as: String?.self) == "")
     }
 
-    @Test("Another organization's row cannot be written")
+    @Test("TEN-2: without an organization, or with an empty one, nothing is seen and nothing written")
+    func withoutContext() async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1)
+        let mine = TestSchema.organization()
+        try await pool.transaction(in: mine) { $0.send(note(mine, 1)) }
+        try await pool.transaction(in: nil) { transaction in
+            let unset = try await transaction.query("SELECT 1 FROM note").count
+            #expect(unset == 0)
+            transaction.send("SELECT set_config('app.organization_id', '', true)")
+            let seen = try await transaction.query("SELECT 1 FROM note").count
+            let changed = try await transaction.query("UPDATE note SET body = 'x'").affected
+            let removed = try await transaction.query("DELETE FROM note").affected
+            #expect(seen == 0 && changed == 0 && removed == 0)
+        }
+        let refused = await postgresError { try await pool.transaction(in: nil) { $0.send(note(mine, 2)) } }
+        #expect(refused?.sqlState == "42501")
+        #expect(try await pool.read(in: mine, "SELECT 1 FROM note").count == 1)
+    }
+
+    @Test("TEN-2: another organization's row cannot be written")
     func refusesForeign() async throws {
         let pool = try await TestSchema.pool(maximumConnections: 1)
         let (mine, other) = (TestSchema.organization(), TestSchema.organization())
@@ -53,7 +72,7 @@ struct TenancyDatabaseTests {
         #expect(try await pool.read(in: first, "SELECT 1 FROM note").count == 1)
     }
 
-    @Test("Random requests of many organizations over two connections, some cancelled, some killed: no foreign row")
+    @Test("TEN-5: 10,000 requests of 20 organizations over 2 connections, some cancelled or killed: no foreign row")
     func randomRequests() async throws {
         let pool = try await TestSchema.pool(maximumConnections: 2)
         let administrator = try await TestSchema.administrator()
@@ -65,7 +84,7 @@ struct TenancyDatabaseTests {
             for _ in 0..<16 {
                 group.addTask {
                     var tally = Tally()
-                    for _ in 0..<250 {
+                    for _ in 0..<625 {
                         guard let organization = organizations.randomElement() else { break }
                         tally.add(await request(organization, pool: pool, administrator: administrator))
                     }
@@ -75,8 +94,10 @@ struct TenancyDatabaseTests {
             return await group.reduce(into: Tally()) { $0.add($1) }
         }
         #expect(tally.foreign == 0)
-        #expect(tally.right > 3000)
-        #expect(tally.failed > 0)
+        #expect(tally.right > 8000)
+        #expect(tally.killed > 350)
+        #expect(tally.cancelled > 100)
+        #expect(tally.right + tally.failed == 10_000)
         let left = try await pool.query("SELECT current_setting('app.organization_id', true) AS o")
         #expect(try (left[0].get("o", as: String?.self) ?? "").isEmpty)
     }
@@ -85,27 +106,35 @@ struct TenancyDatabaseTests {
         var right = 0
         var foreign = 0
         var failed = 0
+        /// Of those: the server's process was ended, or the request was withdrawn, before there was an answer.
+        var killed = 0
+        var cancelled = 0
 
         mutating func add(_ other: Tally) {
             right += other.right
             foreign += other.foreign
             failed += other.failed
+            killed += other.killed
+            cancelled += other.cancelled
         }
     }
 
-    /// One request of a random kind; five in a hundred are cancelled on the way, two kill the server's process.
+    /// One request of a random kind; five in a hundred are cancelled on the way, five kill the server's process.
     private func request(
         _ organization: OrganizationID,
         pool: PostgresPool,
         administrator: PostgresPool
     ) async -> Tally {
         let dice = Int.random(in: 0..<100)
+        let isWithdrawn = (10..<15).contains(dice)
         let task = Task { () throws -> [Row] in
-            if dice % 2 == 0 {
-                return Array(try await pool.read(in: organization, "SELECT organization_id AS o FROM note"))
+            if dice >= 5, dice % 2 == 0 {
+                // Those that are withdrawn take long enough to be withdrawn in the middle.
+                let pause: SQL = isWithdrawn ? ", pg_sleep(0.002)" : ""
+                return Array(try await pool.read(in: organization, "SELECT organization_id AS o FROM note\(pause)"))
             }
             return try await pool.transaction(in: organization) { transaction in
-                if dice < 2 {
+                if dice < 5 {
                     let pid: Int = try await transaction.query("SELECT pg_backend_pid() AS p")[0].get("p")
                     _ = try await administrator.query("SELECT pg_terminate_backend(\(pid)::int)")
                 }
@@ -113,7 +142,7 @@ struct TenancyDatabaseTests {
                 return Array(try await transaction.query("SELECT organization_id AS o FROM note"))
             }
         }
-        if (10..<15).contains(dice) {
+        if isWithdrawn {
             try? await Task.sleep(for: .microseconds(Int.random(in: 0...800)))
             task.cancel()
         }
@@ -128,7 +157,7 @@ struct TenancyDatabaseTests {
             }
             return tally
         } catch {
-            return Tally(failed: 1)
+            return Tally(failed: 1, killed: dice < 5 ? 1 : 0, cancelled: isWithdrawn ? 1 : 0)
         }
     }
 }

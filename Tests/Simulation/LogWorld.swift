@@ -349,7 +349,8 @@ final class LogWorld {
 
     private var state: String {
         "numbers \(postgres.numbers), cursors \(postgres.cursors), tops \(Self.shards.indices.map(redis.top)), "
-            + "parked \(postgres.parked.map(\.count))"
+            + "parked \(postgres.parked.map(\.count)), advisory \(postgres.advisory.sorted { $0.key < $1.key }), "
+            + "open \(postgres.hasOpenTransactions), cursor rows \(postgres.cursorLocks.map(\.state)), readers \(readers.map(\.state))"
     }
 
     private func check() {

@@ -23,6 +23,9 @@ struct SimulatedEvent: Equatable {
 final class RowLock {
     fileprivate var owner: OpenTransaction?
     fileprivate var waiting: [(OpenTransaction, () -> Void)] = []
+
+    /// For a seed that fails.
+    var state: String { "\(owner.map { $0.isOpen ? "held" : "held by a ghost" } ?? "free"), \(waiting.count) waiting" }
 }
 
 /// A transaction: what it has locked, what becomes visible when it commits, and whom to tell when it is lost.
@@ -93,6 +96,13 @@ final class SimulatedPostgres {
         for write in transaction.writes { write() }
         end(transaction)
         return true
+    }
+
+    /// The server ends a session that has been idle in a transaction, and whoever waits hears of it.
+    func expire(_ transaction: OpenTransaction) {
+        guard transaction.isOpen else { return }
+        end(transaction)
+        transaction.onLost()
     }
 
     func abort(_ transaction: OpenTransaction) {

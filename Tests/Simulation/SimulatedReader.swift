@@ -19,6 +19,9 @@ final class SimulatedReader: Caller {
         self.world = world
     }
 
+    /// For a seed that fails.
+    var state: String { "\(isAlive ? "alive" : "dead") \(lanes) \(open.count) open" }
+
     func start() {
         isAlive = true
         lanes = ReaderLanes()
@@ -167,6 +170,8 @@ final class SimulatedReader: Caller {
         let step = CursorStep(events)
         let transaction = world.postgres.begin()
         open.append(transaction)
+        // idle_in_transaction_session_timeout
+        world.after(10_000) { [world] in world.postgres.expire(transaction) }
         let end: (ReaderBatch.Outcome) -> Void = { [self] outcome in
             open.removeAll { $0 === transaction }
             // The connection is closed, or given back.
