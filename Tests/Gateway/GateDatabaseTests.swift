@@ -47,15 +47,18 @@ struct GateDatabaseTests {
             }
             let refused = try await take(rule, key)
             #expect(!refused.isAllowed)
-            #expect((30_000...60_000).contains(refused.waitMilliseconds))
+            #expect((30_000...61_000).contains(refused.waitMilliseconds))
             let other = try await take(rule, UUID().uuidString)
             #expect(other.remaining == 19)
 
             // A short window: what has left it may be asked for again, and a burst is bounded by its own number.
             let short = RateRule(name: "b", count: 6, window: .seconds(1), burst: 2, key: .ip)
             var allowed = 0
+            let began = ContinuousClock.now
             for _ in 0..<6 where try await take(short, key + "b").isAllowed { allowed += 1 }
-            #expect(allowed == 2)
+            // What has flowed in meanwhile comes on top, where the machine is slow.
+            let flow = (ContinuousClock.now - began) / .seconds(1) * 6
+            #expect(allowed >= 2 && Double(allowed) <= 2 + flow)
             try await Task.sleep(for: .milliseconds(400))
             let later = try await take(short, key + "b")
             #expect(later.isAllowed)

@@ -48,7 +48,8 @@ final class LogFixture: Sendable {
         )
     )
 
-    init() async throws {
+    /// Suites that run side by side need numbers of their own: each run begins with an empty one.
+    init(redisNumber: Int = 9) async throws {
         let url = try await TestDatabase.empty()
         administratorURL = url
         let writing = SchemaDefinition(service: "task", migrations: MessagingSchema.migrations)
@@ -63,7 +64,7 @@ final class LogFixture: Sendable {
         self.logger = logger
         var address = try #require(URLComponents(string: Self.redisURL ?? ""))
         // Away from what other tests keep in number 0.
-        if address.scheme == "unix" { address.query = "db=9" } else { address.path = "/9" }
+        if address.scheme == "unix" { address.query = "db=\(redisNumber)" } else { address.path = "/\(redisNumber)" }
         redis = RedisClient(url: try #require(address.string), logger: logger)
     }
 

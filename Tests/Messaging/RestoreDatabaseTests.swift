@@ -80,7 +80,7 @@ import Testing
     }
 
     @Test func aConsumerAheadOfItsRestoredProducerGoesBackAndMissesNothing() async throws {
-        let log = try await LogFixture()
+        let log = try await LogFixture(redisNumber: 11)
         let organization = log.organization()
         let stream = StreamName(.task, Shard(of: organization))
         try await log.run([]) {
@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test func whatWasUndoneIsNotReadFromARedisThatStillHasIt() async throws {
-        let log = try await LogFixture()
+        let log = try await LogFixture(redisNumber: 11)
         let organization = log.organization()
         let stream = StreamName(.task, Shard(of: organization))
         try await log.run([]) {
@@ -145,7 +145,7 @@ import Testing
     }
 
     @Test func aLineageIsNotedOnceAndKept() async throws {
-        let log = try await LogFixture()
+        let log = try await LogFixture(redisNumber: 11)
         let first = try await Lineage.note(in: log.producer.pool)
         #expect(first.count == 16)
         #expect(try await Lineage.note(in: log.producer.pool) == first)

@@ -22,7 +22,7 @@ struct TenancyDatabaseTests {
 
     @Test("TEN-6: a consumer with an event of one organization cannot write to another; the event is parked")
     func writing() async throws {
-        let log = try await LogFixture()
+        let log = try await LogFixture(redisNumber: 10)
         let (mine, other) = (log.organization(), log.organization())
         let foreign = row(other)
         let relay = log.makeRelay()
@@ -41,7 +41,7 @@ struct TenancyDatabaseTests {
 
     @Test("TEN-6: nor can it see, change or remove another's rows, though no statement of it names an organization")
     func reaching() async throws {
-        let log = try await LogFixture()
+        let log = try await LogFixture(redisNumber: 10)
         let (mine, other) = (log.organization(), log.organization())
         let (own, foreign) = (row(mine), row(other))
         for (organization, statement) in [(mine, own), (other, foreign)] {
