@@ -28,6 +28,22 @@ def middle(values):
     return statistics.median(values)
 
 
+def settle(patience=6.0):
+    """Waits until the processors are idle: what one side still has queued must not run in the other's round."""
+    def busy():
+        with open("/proc/stat") as file:
+            numbers = [int(n) for n in file.readline().split()[1:]]
+        return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
+
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        before = busy()
+        time.sleep(0.2)
+        after = busy()
+        if after[0] - before[0] < 0.3 * (after[1] - before[1]):
+            return
+
+
 class Measures:
     """All measures of one run; `rows` fills up, `details` has what the charts and tables are made of."""
 
@@ -48,9 +64,11 @@ class Measures:
         results = {side: [] for side in sides}
         for action in sides.values():
             action(1)
+            settle()
         for _ in range(self.options.rounds):
             for side, action in sides.items():
                 results[side].append(action(self.options.seconds))
+                settle()
         self.details["comparisons"][name] = {
             side: {"rate": middle([r["rate"] for r in found]), "p50": middle([r["p50"] for r in found]),
                    "p99": middle([r["p99"] for r in found]) if "p99" in found[0] else None,
