@@ -18,7 +18,7 @@ public final class LoopExecutor: TaskExecutor {
     /// Runs a piece of a task on the loop; called by the runtime.
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let executor = asUnownedTaskExecutor()
-        loop.execute { job.runSynchronously(on: executor) }
+        // Holds on to the executor: the last piece of a task may be what lets go of it.
+        loop.execute { [self] in job.runSynchronously(on: asUnownedTaskExecutor()) }
     }
 }

@@ -49,7 +49,7 @@ extension Exchange: UpstreamUser {
             serverIndex = index
             let address = route.upstream.rule.servers[index]
             if let service = front.local[address], let channel = connection.channel {
-                return send(on: LocalCall(service, channel: channel))
+                return send(on: LocalCall(service, channel: channel, executor: pool.executor))
             }
             if !fresh, let kept = pool.take(address) { return send(on: kept) }
             stage = .connecting

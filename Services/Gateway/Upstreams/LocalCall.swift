@@ -13,6 +13,7 @@ final class LocalCall: UpstreamTransport {
 
     private let service: LocalService
     private let channel: any Channel
+    private let executor: LoopExecutor
     private var user: (any UpstreamUser)?
     private var request: ForwardedRequest?
     private var collected: ByteBuffer?
@@ -21,9 +22,11 @@ final class LocalCall: UpstreamTransport {
     private var isHeld = false
     private var whenReleased: CheckedContinuation<Void, Never>?
 
-    init(_ service: LocalService, channel: any Channel) {
+    /// `executor` is that of the channel's event loop.
+    init(_ service: LocalService, channel: any Channel, executor: LoopExecutor) {
         self.service = service
         self.channel = channel
+        self.executor = executor
     }
 
     private var bound: NIOLoopBound<LocalCall> { NIOLoopBound(self, eventLoop: channel.eventLoop) }
@@ -89,7 +92,7 @@ final class LocalCall: UpstreamTransport {
         self.request = nil
         let (service, channel, bound) = (service, channel, bound)
         let request = Request(head: request.httpRequest, body: body)
-        Task(executorPreference: LoopExecutor(channel.eventLoop)) {
+        Task(executorPreference: executor) {
             do {
                 let response = try await service.respond(to: request, from: channel)
                 bound.value.answered(response)
