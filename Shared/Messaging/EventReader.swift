@@ -227,6 +227,7 @@ public final class EventReader: Service, Sendable {
         while !Task.isCancelled {
             let (requests, hasRoom) = worker.lanes.withLock { ($0.requests, $0.hasRoom) }
             if requests.isEmpty {
+                // No stream is ours, or all have enough at hand: nothing tells when that changes.
                 try? await Task.sleep(for: .milliseconds(20))
                 continue
             }
@@ -251,6 +252,7 @@ public final class EventReader: Service, Sendable {
                 try? await Task.sleep(for: .milliseconds(50))
             } catch {
                 connection = nil
+                // Spread, so that not every reader comes back at the same moment.
                 try? await Task.sleep(for: .milliseconds(Int.random(in: 50...150)))
             }
         }
@@ -268,6 +270,7 @@ public final class EventReader: Service, Sendable {
             isIdle = false
             take(reply, requests)
         }
+        // A cluster cannot block on several slots at once, so it is asked again and again.
         if isIdle { try? await Task.sleep(for: .milliseconds(10)) }
     }
 

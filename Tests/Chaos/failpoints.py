@@ -7,6 +7,8 @@ An installation of separate processes is kept under writes through the gateway. 
 that pass the place are started anew with it armed, and killed ones are started again without it. After each: every
 acknowledged write is there once, every replica equals its producer, every cursor is at the end of its stream, nothing
 is parked, and everything answers within 30 s. A release build has no failpoints; this needs a debug build.
+
+Longer than other files: it stands alone, without the bench's installation and load, which repeat faults of their own.
 """
 import argparse
 import json

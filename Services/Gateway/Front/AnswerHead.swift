@@ -39,12 +39,7 @@ struct AnswerHead {
         buffer.writeString(" ")
         buffer.writeString(StatusPhrase.text(status))
         buffer.writeString("\r\n")
-        for field in fields.fields {
-            buffer.writeString(field.name)
-            buffer.writeString(": ")
-            buffer.writeString(field.value)
-            buffer.writeString("\r\n")
-        }
+        fields.write(into: &buffer)
         switch framing {
         case .length(let length):
             buffer.writeString("content-length: ")

@@ -1,3 +1,5 @@
+import NIOCore
+
 /// Header fields in the order of the wire; names in lower case.
 struct HeaderFields: Sendable, Hashable {
     struct Field: Sendable, Hashable {
@@ -25,6 +27,16 @@ struct HeaderFields: Sendable, Hashable {
     }
 
     mutating func removeAll(where isUnwanted: (String) -> Bool) { fields.removeAll { isUnwanted($0.name) } }
+
+    /// Writes each field as a line of its own.
+    func write(into buffer: inout ByteBuffer) {
+        for field in fields {
+            buffer.writeString(field.name)
+            buffer.writeString(": ")
+            buffer.writeString(field.value)
+            buffer.writeString("\r\n")
+        }
+    }
 
     /// The elements of a comma-separated field, over all its occurrences, in lower case.
     func elements(of name: String) -> [String] {

@@ -35,12 +35,7 @@ struct ForwardedRequest: Sendable {
         buffer.writeString(" ")
         buffer.writeString(target)
         buffer.writeString(" HTTP/1.1\r\n")
-        for field in fields.fields {
-            buffer.writeString(field.name)
-            buffer.writeString(": ")
-            buffer.writeString(field.value)
-            buffer.writeString("\r\n")
-        }
+        fields.write(into: &buffer)
         switch framing {
         case .length(let length): buffer.writeString("content-length: \(length)\r\n")
         case .chunked: buffer.writeString("transfer-encoding: chunked\r\n")

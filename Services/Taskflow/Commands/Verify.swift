@@ -102,6 +102,7 @@ struct Verify: AsyncParsableCommand {
                 }
                 return Report(checks: now.checks, findings: common(first, now), late: names)
             }
+            // Readers of a busy installation need a moment; looking more often would only slow them.
             try await Task.sleep(for: .milliseconds(500))
             now = try await look(pool)
         }
