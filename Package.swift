@@ -150,16 +150,21 @@ let package = Package(
         service(
             "Organization",
             kit + ["CCurl", "Failpoints"],
-            embedding: ["Migrations/V0001_create_organization.sql", "openapi.yaml"]
+            embedding: ["Migrations/V0001_create_organization.sql", "Migrations/V0002_keys.sql", "openapi.yaml"]
         ),
         service(
             "Project",
             kit,
             embedding: [
-                "Migrations/V0001_create_project.sql", "Migrations/V0002_live_organization.sql", "openapi.yaml",
+                "Migrations/V0001_create_project.sql", "Migrations/V0002_live_organization.sql",
+                "Migrations/V0003_keys.sql", "openapi.yaml",
             ]
         ),
-        service("Task", kit, embedding: ["Migrations/V0001_tasks.sql", "openapi.yaml"]),
+        service(
+            "Task",
+            kit,
+            embedding: ["Migrations/V0001_tasks.sql", "Migrations/V0002_keys.sql", "openapi.yaml"]
+        ),
         service(
             "Notification",
             kit + ["CCurl"],

@@ -15,7 +15,8 @@ public enum OrganizationApp {
     public static let schema = SchemaDefinition(
         service: "organization",
         migrations: [
-            Migration("V0001_create_organization", PackageResources.V0001_create_organization_sql)
+            Migration("V0001_create_organization", PackageResources.V0001_create_organization_sql),
+            Migration("V0002_keys", PackageResources.V0002_keys_sql),
         ]
     )
 

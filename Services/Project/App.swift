@@ -14,6 +14,7 @@ public enum ProjectApp {
         migrations: [
             Migration("V0001_create_project", PackageResources.V0001_create_project_sql),
             Migration("V0002_live_organization", PackageResources.V0002_live_organization_sql),
+            Migration("V0003_keys", PackageResources.V0003_keys_sql),
         ]
     )
 

@@ -12,7 +12,10 @@ public enum TaskApp {
     /// The service's tables, for `taskflow migrate`; the log's own come before them.
     public static let schema = SchemaDefinition(
         service: "task",
-        migrations: [Migration("V0001_tasks", PackageResources.V0001_tasks_sql)]
+        migrations: [
+            Migration("V0001_tasks", PackageResources.V0001_tasks_sql),
+            Migration("V0002_keys", PackageResources.V0002_keys_sql),
+        ]
     )
 
     /// The OpenAPI document of this service's part of the API, as YAML.

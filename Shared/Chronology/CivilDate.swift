@@ -86,14 +86,28 @@ extension Timestamp {
 
 extension CivilDate: CustomStringConvertible, LosslessStringConvertible {
     /// ISO 8601: `2026-12-01`.
-    public var description: String {
+    public var description: String { ASCII.text(of: 10) { append(to: &$0) } }
+
+    /// Appends the characters of ``description``.
+    public func append(to bytes: inout [UInt8]) {
         let (year, month, day) = components
-        return "\(padded(Int64(year), 4))-\(padded(Int64(month), 2))-\(padded(Int64(day), 2))"
+        ASCII.append(year, digits: 4, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        ASCII.append(month, digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        ASCII.append(day, digits: 2, to: &bytes)
     }
 
     /// Reads exactly `YYYY-MM-DD`; nil for anything else or a day that does not exist.
     public init?(_ text: String) {
-        var scanner = DigitScanner(text)
+        var text = text
+        guard let date = text.withUTF8({ CivilDate($0) }) else { return nil }
+        self = date
+    }
+
+    /// Reads exactly `YYYY-MM-DD` in place.
+    public init?(_ characters: UnsafeBufferPointer<UInt8>) {
+        var scanner = DigitScanner(characters)
         guard let date = scanner.date(), scanner.isAtEnd else { return nil }
         self = date
     }

@@ -50,22 +50,40 @@ extension Duration {
 
 extension Timestamp: CustomStringConvertible, LosslessStringConvertible {
     /// RFC 3339 in UTC with six digits of fraction: `2026-12-01T09:30:00.000000Z`.
-    public var description: String {
+    public var description: String { ASCII.text(of: 27) { append(to: &$0) } }
+
+    /// Appends the characters of ``description``.
+    public func append(to bytes: inout [UInt8]) {
         let day =
             microseconds >= 0 ? microseconds / 86_400_000_000 : -((-microseconds + 86_399_999_999) / 86_400_000_000)
-        var rest = microseconds - day * 86_400_000_000
-        let fraction = rest % 1_000_000
-        rest /= 1_000_000
-        let date = CivilDate(daysSinceEpoch: Int(day))
-        return "\(date)T\(padded(rest / 3600, 2)):\(padded(rest / 60 % 60, 2)):\(padded(rest % 60, 2))"
-            + ".\(padded(fraction, 6))Z"
+        let rest = microseconds - day * 86_400_000_000
+        let seconds = rest / 1_000_000
+        CivilDate(daysSinceEpoch: Int(day)).append(to: &bytes)
+        bytes.append(UInt8(ascii: "T"))
+        ASCII.append(Int(seconds / 3600), digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        ASCII.append(Int(seconds / 60 % 60), digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: ":"))
+        ASCII.append(Int(seconds % 60), digits: 2, to: &bytes)
+        bytes.append(UInt8(ascii: "."))
+        ASCII.append(Int(rest % 1_000_000), digits: 6, to: &bytes)
+        bytes.append(UInt8(ascii: "Z"))
     }
 
     /// Reads an RFC 3339 date-time, section 5.6: an offset is required, digits beyond the microsecond are cut off.
     ///
     /// Nil for anything else, days that do not exist, a leap second and years outside 1...9999 among them.
     public init?(_ text: String) {
-        var scanner = DigitScanner(text)
+        var text = text
+        guard let moment = text.withUTF8({ Timestamp($0, hasOffset: true) }) else { return nil }
+        self = moment
+    }
+
+    /// Reads the same form without an offset, meant in UTC: `2026-12-01 09:30:00.5`.
+    public init?(utc characters: UnsafeBufferPointer<UInt8>) { self.init(characters, hasOffset: false) }
+
+    private init?(_ characters: UnsafeBufferPointer<UInt8>, hasOffset: Bool) {
+        var scanner = DigitScanner(characters)
         guard
             let date = scanner.date(),
             scanner.skip("T") || scanner.skip("t") || scanner.skip(" "),
@@ -79,7 +97,7 @@ extension Timestamp: CustomStringConvertible, LosslessStringConvertible {
             fraction = read
         }
         var offset = 0
-        if !(scanner.skip("Z") || scanner.skip("z")) {
+        if hasOffset, !(scanner.skip("Z") || scanner.skip("z")) {
             let negative = scanner.skip("-")
             guard
                 negative || scanner.skip("+"),
@@ -120,32 +138,65 @@ extension Timestamp: Codable {
     }
 }
 
-/// `number` in decimal with leading zeros up to `width` digits.
-func padded(_ number: Int64, _ width: Int) -> String {
-    let digits = String(number)
-    return digits.utf8.count >= width ? digits : String(repeating: "0", count: width - digits.utf8.count) + digits
+/// Decimal numbers of fixed width.
+enum ASCII {
+    /// `number` in decimal with leading zeros up to `digits`; more if it needs more.
+    static func append(_ number: Int, digits: Int, to bytes: inout [UInt8]) {
+        if digits == 2, number < 100 {
+            bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 10))
+            bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
+            return
+        }
+        if digits > 2, number < 1_000_000 {
+            append(number / 100, digits: digits - 2, to: &bytes)
+            append(number % 100, digits: 2, to: &bytes)
+            return
+        }
+        var divisor = 1
+        for _ in 1..<digits { divisor *= 10 }
+        while number / divisor > 9 { divisor *= 10 }
+        while divisor > 0 {
+            bytes.append(UInt8(ascii: "0") + UInt8(number / divisor % 10))
+            divisor /= 10
+        }
+    }
+
+    /// What `write` appends, as text; `length` is a guess.
+    static func text(of length: Int, _ write: (inout [UInt8]) -> Void) -> String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(length)
+        write(&bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
 }
 
 /// Reads fixed-width decimal numbers and single marks from ASCII text.
 struct DigitScanner {
-    private var rest: Substring.UTF8View
+    private let characters: UnsafeBufferPointer<UInt8>
+    private var position = 0
 
-    init(_ text: String) { rest = text[...].utf8 }
+    /// The text must stay where it is while it is scanned.
+    init(_ characters: UnsafeBufferPointer<UInt8>) { self.characters = characters }
 
-    var isAtEnd: Bool { rest.isEmpty }
+    var isAtEnd: Bool { position == characters.count }
 
     mutating func skip(_ mark: Unicode.Scalar) -> Bool {
-        guard let first = rest.first, UInt32(first) == mark.value else { return false }
-        rest.removeFirst()
+        guard position < characters.count, UInt32(characters[position]) == mark.value else { return false }
+        position += 1
         return true
+    }
+
+    private mutating func digit() -> Int? {
+        guard position < characters.count, (0x30...0x39).contains(characters[position]) else { return nil }
+        position += 1
+        return Int(characters[position - 1] - 0x30)
     }
 
     mutating func number(_ width: Int) -> Int? {
         var value = 0
         for _ in 0..<width {
-            guard let byte = rest.first, (0x30...0x39).contains(byte) else { return nil }
-            value = value * 10 + Int(byte - 0x30)
-            rest.removeFirst()
+            guard let digit = digit() else { return nil }
+            value = value * 10 + digit
         }
         return value
     }
@@ -154,10 +205,9 @@ struct DigitScanner {
     mutating func fraction() -> Int? {
         var value = 0
         var digits = 0
-        while let byte = rest.first, (0x30...0x39).contains(byte) {
-            if digits < 6 { value = value * 10 + Int(byte - 0x30) }
+        while let digit = digit() {
+            if digits < 6 { value = value * 10 + digit }
             digits += 1
-            rest.removeFirst()
         }
         guard digits > 0 else { return nil }
         for _ in min(digits, 6)..<6 { value *= 10 }

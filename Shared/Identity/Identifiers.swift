@@ -10,7 +10,24 @@ public protocol UUIDIdentifier: Hashable, Sendable, Codable, CustomStringConvert
 
 extension UUIDIdentifier {
     /// Lower case, with dashes (RFC 9562, section 4).
-    public var description: String { uuid.uuidString.lowercased() }
+    public var description: String {
+        // Foundation's `uuidString` goes through printf, and ids are in everything that is written.
+        String(unsafeUninitializedCapacity: 36) { text in
+            var position = 0
+            withUnsafeBytes(of: uuid.uuid) { bytes in
+                for (index, byte) in bytes.enumerated() {
+                    if index == 4 || index == 6 || index == 8 || index == 10 {
+                        text[position] = UInt8(ascii: "-")
+                        position += 1
+                    }
+                    text[position] = hexDigit(byte >> 4)
+                    text[position + 1] = hexDigit(byte & 15)
+                    position += 2
+                }
+            }
+            return position
+        }
+    }
 
     /// Reads the form with dashes, either case; nil for anything else.
     public init?(_ text: String) {
@@ -168,4 +185,8 @@ extension UUID {
             )
         )
     }
+}
+
+private func hexDigit(_ value: UInt8) -> UInt8 {
+    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }

@@ -1,6 +1,6 @@
 import Failures
 public import Identity
-import Postgres
+public import Postgres
 
 /// A query string as name-value pairs in order, percent-decoded.
 public typealias QueryItems = [(name: String, value: String)]
@@ -43,8 +43,8 @@ public struct ListDeclaration: Sendable {
     public let name: String
     /// What it can be narrowed by.
     public let filters: [ListFilter]
-    /// SQL text expressions searched by `?search=`; empty: no search.
-    public let search: [String]
+    /// What `?search=` looks at; nil: no search.
+    public let search: ListSearch?
     /// Keys for `?ordering=`; empty: no ordering parameter.
     public let sortKeys: [SortKey]
     /// Order without the parameter: `-updated_at`. May name keys that are not offered, see `hiddenKeys`.
@@ -60,7 +60,7 @@ public struct ListDeclaration: Sendable {
     public init(
         name: String,
         filters: [ListFilter] = [],
-        search: [String] = [],
+        search: ListSearch? = nil,
         sortKeys: [SortKey] = [],
         defaultOrdering: String,
         hiddenKeys: [SortKey] = [],
@@ -79,7 +79,7 @@ public struct ListDeclaration: Sendable {
 
     /// Every query parameter that the list takes, for its documentation and the test that compares the two.
     public var parameterNames: [String] {
-        filters.map(\.name) + (search.isEmpty ? [] : ["search"]) + (sortKeys.isEmpty ? [] : ["ordering"])
+        filters.map(\.name) + (search == nil ? [] : ["search"]) + (sortKeys.isEmpty ? [] : ["ordering"])
             + ["page_size", "cursor", "count", "fields"]
     }
 
@@ -174,10 +174,8 @@ public struct ListDeclaration: Sendable {
             pattern.unicodeScalars.append(scalar)
         }
         pattern += "%"
-        let matches = search.map { field -> SQL in
-            "lower(\(unsafe: field)) LIKE lower(\(pattern)) ESCAPE '\\'"
-        }
-        return "(\(SQL.joined(matches, separator: " OR ")))"
+        let lowered: SQL = "lower(\(pattern)) ESCAPE '\\'"
+        return search?.condition(term, lowered) ?? "true"
     }
 
     private func sortOrder(_ asked: String) throws -> [SortStep] {
@@ -239,6 +237,25 @@ public struct ListDeclaration: Sendable {
             }
         }
         return names
+    }
+}
+
+/// How a list is searched: a row is found if every term of `?search=` is.
+public struct ListSearch: Sendable, ExpressibleByArrayLiteral {
+    /// The condition that a row holds a term; the pattern, lower-cased, stands to the right of `LIKE`.
+    let condition: @Sendable (_ term: String, _ pattern: SQL) -> SQL
+
+    /// As a condition of the list's own says.
+    public init(_ condition: @escaping @Sendable (_ term: String, _ pattern: SQL) -> SQL) {
+        self.condition = condition
+    }
+
+    /// In any of these SQL text expressions, whatever the case of letters.
+    public init(arrayLiteral expressions: String...) {
+        condition = { _, pattern in
+            let matches = expressions.map { field -> SQL in "lower(\(unsafe: field)) LIKE \(pattern)" }
+            return "(\(SQL.joined(matches, separator: " OR ")))"
+        }
     }
 }
 

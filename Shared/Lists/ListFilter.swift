@@ -19,12 +19,21 @@ public struct ListFilter: Sendable {
     /// One of fixed values, case-sensitive, may repeat; `column` is an SQL expression of our own, of type text or of
     /// an enumeration with these labels.
     public static func choice(_ name: String, column: String, values: [String]) -> ListFilter {
+        choice(name, values: values) { place in "\(unsafe: column) = \(values[place])" }
+    }
+
+    /// The same with a condition of its own for the value at a place of the list.
+    public static func choice(
+        _ name: String,
+        values: [String],
+        _ predicate: @escaping @Sendable (Int) -> SQL
+    ) -> ListFilter {
         ListFilter(name, repeats: true) { value in
             // Not `==`, which takes canonically equivalent text.
-            guard values.contains(where: { $0.utf8.elementsEqual(value.utf8) }) else {
+            guard let place = values.firstIndex(where: { $0.utf8.elementsEqual(value.utf8) }) else {
                 throw ListValueError("Must be one of \(values.joined(separator: ", ")).")
             }
-            return "\(unsafe: column) = \(value)"
+            return predicate(place)
         }
     }
 

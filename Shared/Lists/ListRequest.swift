@@ -181,4 +181,16 @@ public struct Page<Item: Sendable>: Sendable {
         self.count = count
         self.fields = fields
     }
+    private init(items: [Item], next: String?, previous: String?, count: Int64?, fields: [String]?) {
+        self.items = items
+        self.next = next
+        self.previous = previous
+        self.count = count
+        self.fields = fields
+    }
+
+    /// The same page with another form of each row.
+    public func map<Other>(_ transform: (Item) throws -> Other) rethrows -> Page<Other> {
+        Page<Other>(items: try items.map(transform), next: next, previous: previous, count: count, fields: fields)
+    }
 }

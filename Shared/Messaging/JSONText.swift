@@ -1,3 +1,36 @@
+extension [UInt8] {
+    /// Appends text as a JSON string in quotes (RFC 8259, section 7). Runs of bytes that need no escape are copied at
+    /// once; most strings are one run.
+    public mutating func append(jsonString text: String) {
+        var text = text
+        append(UInt8(ascii: "\""))
+        text.withUTF8 { bytes in
+            var start = 0
+            for index in bytes.indices {
+                let byte = bytes[index]
+                guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
+                append(contentsOf: bytes[start..<index])
+                start = index + 1
+                append(UInt8(ascii: "\\"))
+                switch byte {
+                case UInt8(ascii: "\""), UInt8(ascii: "\\"): append(byte)
+                case 0x0A: append(UInt8(ascii: "n"))
+                case 0x0D: append(UInt8(ascii: "r"))
+                case 0x09: append(UInt8(ascii: "t"))
+                default:
+                    append(contentsOf: "u00".utf8)
+                    append(hexDigits[Int(byte >> 4)])
+                    append(hexDigits[Int(byte & 15)])
+                }
+            }
+            append(contentsOf: bytes[start...])
+        }
+        append(UInt8(ascii: "\""))
+    }
+}
+
+private let hexDigits = Array("0123456789abcdef".utf8)
+
 /// Writes a flat JSON object, member by member.
 struct JSONObjectWriter {
     private var bytes: [UInt8] = [0x7B]
@@ -6,19 +39,7 @@ struct JSONObjectWriter {
     mutating func add(_ name: String, _ value: String?) {
         guard let value else { return }
         begin(name)
-        bytes.append(0x22)
-        for byte in value.utf8 {
-            switch byte {
-            case 0x22, 0x5C:
-                bytes.append(0x5C)
-                bytes.append(byte)
-            case 0..<0x20:
-                let digits = String(byte, radix: 16)
-                bytes.append(contentsOf: "\\u00\(byte < 16 ? "0" : "")\(digits)".utf8)
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(0x22)
+        bytes.append(jsonString: value)
     }
 
     /// Adds a value that is JSON already.

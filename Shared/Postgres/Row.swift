@@ -1,11 +1,13 @@
 import CLibPQ
 import Glibc
+import Synchronization
 
 /// A result of libpq, freed with the last row that refers to it.
 ///
 /// `@unchecked Sendable`: nothing writes to a PGresult once PQgetResult has returned it. The functions used on it
 /// (PQntuples, PQnfields, PQfname, PQgetvalue, PQgetlength, PQgetisnull, PQcmdTuples) only read, and PQclear runs in
 /// deinit, when there is no other reference.
+@usableFromInline
 final class ResultBox: @unchecked Sendable {
     let pointer: OpaquePointer
 
@@ -15,25 +17,38 @@ final class ResultBox: @unchecked Sendable {
 
     var count: Int { Int(PQntuples(pointer)) }
 
+    /// Where the last column asked for was. Rows are read in the order of their statement, so the next one is mostly
+    /// right behind it; only a guess, which any thread may overwrite.
+    private let lastColumn = Atomic<Int32>(-1)
+
     /// The position of a column, its name compared byte by byte; PQfnumber would fold the case and allocate.
+    @usableFromInline
     func column(_ name: String) -> Int32? {
         var name = name
         return name.withUTF8 { wanted in
             guard let start = wanted.baseAddress else { return nil }
-            for index in 0..<PQnfields(pointer) {
+            let count = PQnfields(pointer)
+            var index = lastColumn.load(ordering: .relaxed)
+            for _ in 0..<count {
+                index = index + 1 < count ? index + 1 : 0
                 guard let candidate = PQfname(pointer, index) else { continue }
                 let isEqual = start.withMemoryRebound(to: CChar.self, capacity: wanted.count) {
                     strncmp(candidate, $0, wanted.count) == 0
                 }
-                if isEqual, candidate[wanted.count] == 0 { return index }
+                if isEqual, candidate[wanted.count] == 0 {
+                    lastColumn.store(index, ordering: .relaxed)
+                    return index
+                }
             }
             return nil
         }
     }
 
+    @usableFromInline
     func isNull(row: Int32, column: Int32) -> Bool { PQgetisnull(pointer, row, column) == 1 }
 
     /// The bytes of a value, only to be used while the box is kept alive.
+    @usableFromInline
     func bytes(row: Int32, column: Int32) -> UnsafeBufferPointer<UInt8> {
         let length = Int(PQgetlength(pointer, row, column))
         guard let start = PQgetvalue(pointer, row, column), length > 0 else {
@@ -83,19 +98,28 @@ public struct Rows: Sendable, RandomAccessCollection {
 }
 
 /// One row. Columns are named as the statement names them.
+///
+/// What reads values is inlinable: there are a thousand of them in a page, and unspecialized generic code takes longer
+/// to find out what it reads than to read it.
 public struct Row: Sendable {
-    let box: ResultBox
-    let index: Int32
+    @usableFromInline let box: ResultBox
+    @usableFromInline let index: Int32
+
+    @usableFromInline
+    init(box: ResultBox, index: Int32) {
+        self.box = box
+        self.index = index
+    }
 
     /// The column's value; throws ``PostgresError`` if there is no such column, it is NULL or not of the type.
+    @inlinable
     public func get<Value: SQLDecodable>(_ column: String, as type: Value.Type = Value.self) throws -> Value {
-        guard let value = try decode(column, as: Value.self) else {
-            throw PostgresError(.decoding, message: "column \(column) is NULL")
-        }
+        guard let value = try decode(column, as: Value.self) else { throw Row.failure("column \(column) is NULL") }
         return value
     }
 
     /// The column's value or nil for NULL; throws ``PostgresError`` if there is no such column or it is not of the type.
+    @inlinable
     public func get<Value: SQLDecodable>(_ column: String, as type: Value?.Type = Value?.self) throws -> Value? {
         try decode(column, as: Value.self)
     }
@@ -106,6 +130,7 @@ public struct Row: Sendable {
     }
 
     /// Reads the text form of the column in place, empty for NULL. The buffer is gone when `body` returns.
+    @inlinable
     public func withUTF8<Result>(
         _ column: String,
         _ body: (UnsafeBufferPointer<UInt8>) throws -> Result
@@ -119,21 +144,21 @@ public struct Row: Sendable {
         box.isNull(row: index, column: try position(of: column))
     }
 
-    private func position(of column: String) throws -> Int32 {
-        guard let position = box.column(column) else {
-            throw PostgresError(.decoding, message: "no column \(column)")
-        }
+    @usableFromInline
+    func position(of column: String) throws -> Int32 {
+        guard let position = box.column(column) else { throw Row.failure("no column \(column)") }
         return position
     }
 
-    @inline(__always)
-    private func decode<Value: SQLDecodable>(_ column: String, as type: Value.Type) throws -> Value? {
+    @inlinable @inline(__always)
+    func decode<Value: SQLDecodable>(_ column: String, as type: Value.Type) throws -> Value? {
         let position = try position(of: column)
         if box.isNull(row: index, column: position) { return nil }
         let value = withExtendedLifetime(box) { Value(sqlBytes: box.bytes(row: index, column: position)) }
-        guard let value else {
-            throw PostgresError(.decoding, message: "column \(column) is not a \(Value.self)")
-        }
+        guard let value else { throw Row.failure("column \(column) is not a \(Value.self)") }
         return value
     }
+
+    @usableFromInline
+    static func failure(_ message: String) -> PostgresError { PostgresError(.decoding, message: message) }
 }

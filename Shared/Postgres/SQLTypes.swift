@@ -143,6 +143,8 @@ extension CivilDate: SQLEncodable, SQLDecodable {
     public var sqlParameter: SQLParameter { SQLParameter(text: description) }
     /// `2026-12-01`.
     public init?(sqlText: String) { self.init(sqlText) }
+    /// `2026-12-01`, read in place.
+    public init?(sqlBytes: UnsafeBufferPointer<UInt8>) { self.init(sqlBytes) }
 }
 
 extension Timestamp: SQLEncodable, SQLDecodable {
@@ -151,8 +153,15 @@ extension Timestamp: SQLEncodable, SQLDecodable {
 
     /// Postgres' ISO form with the session in UTC: `2026-12-01 09:30:00.5+00`.
     public init?(sqlText: String) {
-        guard sqlText.hasSuffix("+00") else { return nil }
-        self.init(String(sqlText.dropLast(3)) + "Z")
+        var text = sqlText
+        guard let moment = text.withUTF8({ Timestamp(sqlBytes: $0) }) else { return nil }
+        self = moment
+    }
+
+    /// The same, read in place.
+    public init?(sqlBytes: UnsafeBufferPointer<UInt8>) {
+        guard sqlBytes.suffix(3).elementsEqual("+00".utf8) else { return nil }
+        self.init(utc: UnsafeBufferPointer(rebasing: sqlBytes.dropLast(3)))
     }
 }
 
@@ -166,7 +175,7 @@ extension Role: SQLEncodable, SQLDecodable {
 extension UUIDIdentifier {
     /// With dashes.
     public var sqlParameter: SQLParameter {
-        SQLParameter(text: uuid.uuidString, isShared: Self.self == OrganizationID.self)
+        SQLParameter(text: description, isShared: Self.self == OrganizationID.self)
     }
     /// With dashes.
     public init?(sqlText: String) { self.init(sqlText) }

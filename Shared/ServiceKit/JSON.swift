@@ -1,4 +1,5 @@
 import Failures
+import Messaging
 
 /// A JSON value that keeps what JSON says: order of members, text code point for code point, integers exact.
 ///
@@ -21,7 +22,7 @@ public enum JSON: Sendable {
     case array([JSON])
     /// An object; its members in order.
     case object([(key: String, value: JSON)])
-    /// Finished JSON, put out as it is: rows that Postgres has encoded.
+    /// Finished JSON, put out as it is.
     case raw([UInt8])
 
     /// Reads strict JSON (RFC 8259, UTF-8). Throws ``Failures/Failure`` 400: `bad-json` (broken, lone surrogates,
@@ -35,8 +36,9 @@ public enum JSON: Sendable {
 
     /// Compact UTF-8.
     public func encoded() -> [UInt8] {
+        if case .raw(let bytes) = self { return bytes }
         var output: [UInt8] = []
-        output.reserveCapacity(256)
+        output.reserveCapacity(finishedBytes + 256)
         append(to: &output)
         return output
     }
@@ -89,13 +91,23 @@ public enum JSON: Sendable {
         }
     }
 
+    /// Bytes of what is finished already: of a page, nearly all.
+    private var finishedBytes: Int {
+        switch self {
+        case .raw(let bytes): bytes.count
+        case .array(let elements): elements.reduce(0) { $0 + $1.finishedBytes + 1 }
+        case .object(let members): members.reduce(0) { $0 + $1.value.finishedBytes }
+        default: 0
+        }
+    }
+
     private func append(to output: inout [UInt8]) {
         switch self {
         case .null: output.append(contentsOf: "null".utf8)
         case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
         case .integer(let value): output.append(contentsOf: String(value).utf8)
         case .number(let text): output.append(contentsOf: text.utf8)
-        case .string(let text): JSON.append(text, to: &output)
+        case .string(let text): output.append(jsonString: text)
         case .raw(let bytes): output.append(contentsOf: bytes)
         case .array(let elements):
             output.append(UInt8(ascii: "["))
@@ -108,41 +120,11 @@ public enum JSON: Sendable {
             output.append(UInt8(ascii: "{"))
             for (index, member) in members.enumerated() {
                 if index > 0 { output.append(UInt8(ascii: ",")) }
-                JSON.append(member.key, to: &output)
+                output.append(jsonString: member.key)
                 output.append(UInt8(ascii: ":"))
                 member.value.append(to: &output)
             }
             output.append(UInt8(ascii: "}"))
         }
-    }
-
-    private static let hexDigits = Array("0123456789abcdef".utf8)
-
-    /// Text in quotes. Runs of bytes that need no escape are copied at once; most strings are one run.
-    private static func append(_ text: String, to output: inout [UInt8]) {
-        var text = text
-        output.append(UInt8(ascii: "\""))
-        text.withUTF8 { bytes in
-            var start = 0
-            for index in bytes.indices {
-                let byte = bytes[index]
-                guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
-                output.append(contentsOf: bytes[start..<index])
-                start = index + 1
-                output.append(UInt8(ascii: "\\"))
-                switch byte {
-                case UInt8(ascii: "\""), UInt8(ascii: "\\"): output.append(byte)
-                case 0x0A: output.append(UInt8(ascii: "n"))
-                case 0x0D: output.append(UInt8(ascii: "r"))
-                case 0x09: output.append(UInt8(ascii: "t"))
-                default:
-                    output.append(contentsOf: "u00".utf8)
-                    output.append(hexDigits[Int(byte >> 4)])
-                    output.append(hexDigits[Int(byte & 15)])
-                }
-            }
-            output.append(contentsOf: bytes[start...])
-        }
-        output.append(UInt8(ascii: "\""))
     }
 }

@@ -20,7 +20,8 @@ DAY = datetime.timedelta(days=1)
 
 
 def organization_id(n):
-    return f"01900000-0000-7000-8000-{n:06x}000000"
+    """Its last digits choose the shard of the log; those of a real one are random."""
+    return f"01900000-0000-7000-8000-{n:06x}{n:06x}"
 
 
 def user_id(n, k):

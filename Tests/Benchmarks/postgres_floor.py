@@ -11,7 +11,7 @@ import servers
 WARMING = 2
 
 
-def captured(machine, origin, path, token, marker="FROM task t"):
+def captured(machine, origin, path, token, marker="FROM task"):
     """The statement with its parameters that the Task service sends for a request."""
     machine.psql("ALTER SYSTEM SET log_statement = 'all'")
     machine.psql("SELECT pg_reload_conf()")

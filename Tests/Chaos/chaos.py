@@ -12,6 +12,7 @@ import json
 import pathlib
 import random
 import re
+import resource
 import signal
 import sys
 
@@ -54,6 +55,9 @@ def main():
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
+    # Everyone who was ever invited keeps two connections, and the proxy two for each of those between processes.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(1_000_000)
     if arguments.list:

@@ -86,7 +86,7 @@ class Session:
 
     def _connection(self, name, patience):
         kept = self.connections.get(name)
-        if kept is not None and kept.sock is not None and select.select([kept.sock], [], [], 0)[0]:
+        if kept is not None and kept.sock is not None and self._is_readable(kept.sock):
             # The gateway has said good-bye meanwhile, as to anyone who is idle for a minute.
             kept.close()
             kept = None
@@ -98,6 +98,13 @@ class Session:
         url = urllib.parse.urlsplit(self.gateways[name])
         connection = self.connections[name] = http.client.HTTPConnection(url.hostname, url.port, timeout=patience)
         return connection, True
+
+    @staticmethod
+    def _is_readable(sock):
+        """poll, since select knows no descriptor above 1,023, and a long run has more."""
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self):
         for connection in self.connections.values():

@@ -32,7 +32,7 @@ struct SQLTests {
         let (organization, other, user) = (OrganizationID(UUID()), OrganizationID(UUID()), UserID(UUID()))
         let sql: SQL = "\(organization) \(1) \(user) \(organization) \(other) \(user) \(1) \(other)"
         #expect(sql.statement.text == "$1 $2 $3 $1 $4 $5 $6 $4")
-        let known = [organization.uuid.uuidString, "1", user.uuid.uuidString, other.uuid.uuidString]
+        let known = [organization.description, "1", user.description, other.description]
         #expect(sql.statement.parameters.prefix(4).map(\.text) == known)
     }
 

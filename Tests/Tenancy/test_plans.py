@@ -65,10 +65,10 @@ QUERIES = [
      "SELECT t.id, p.key FROM task t LEFT JOIN project p ON p.organization_id = :o AND p.id = t.project_id "
      "WHERE t.organization_id = :o AND t.deleted_at IS NULL AND (t.project_id IN (SELECT v.id FROM project v "
      "WHERE v.organization_id = :o AND v.deleted_at IS NULL)) IS TRUE "
-     "ORDER BY COALESCE(t.start_moment, 'infinity'::timestamptz), t.id LIMIT 51"),
+     "ORDER BY CASE WHEN t.start_moment IS NULL THEN 'infinity'::timestamptz ELSE t.start_moment END, t.id LIMIT 51"),
     ("task", "a page of a project's tasks",
      "SELECT t.id FROM task t WHERE t.organization_id = :o AND t.project_id = 7 AND t.deleted_at IS NULL "
-     "ORDER BY COALESCE(t.start_moment, 'infinity'::timestamptz), t.id LIMIT 51"),
+     "ORDER BY CASE WHEN t.start_moment IS NULL THEN 'infinity'::timestamptz ELSE t.start_moment END, t.id LIMIT 51"),
     ("task", "a task by id", "SELECT t.title FROM task t WHERE t.organization_id = :o AND t.id = 77"),
     ("task", "a task by key",
      "SELECT kt.id FROM project kp JOIN task kt ON kt.organization_id = kp.organization_id "
@@ -90,9 +90,9 @@ QUERIES = [
      f"SELECT n.id FROM notice n WHERE n.organization_id = :o AND n.user_id = '{PERSON}' AND n.read_at IS NULL "
      "ORDER BY n.created_at DESC, n.id DESC LIMIT 51"),
     ("organization", "a user by address",
-     "SELECT u.id FROM app_user u WHERE u.organization_id = :o AND lower(u.email) COLLATE \"C\" = 'u7@example.com'"),
+     "SELECT u.id FROM app_user u WHERE u.organization_id = :o AND u.email_key = 'u7@example.com'"),
     ("organization", "a page of users",
-     "SELECT u.id FROM app_user u WHERE u.organization_id = :o ORDER BY lower(u.email) COLLATE \"C\", u.id LIMIT 51"),
+     "SELECT u.id FROM app_user u WHERE u.organization_id = :o ORDER BY u.email_key, u.id LIMIT 51"),
     ("project", "a page of projects",
      "SELECT p.id FROM project p WHERE p.organization_id = :o AND p.deleted_at IS NULL "
      "ORDER BY p.updated_at DESC, p.id DESC LIMIT 51"),

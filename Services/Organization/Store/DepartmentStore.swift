@@ -11,7 +11,7 @@ extension DirectoryStore {
     static let departmentList = ListDeclaration(
         name: "departments",
         defaultOrdering: "name",
-        hiddenKeys: [SortKey("name", #"lower(d.name) COLLATE "C""#, type: "text")],
+        hiddenKeys: [SortKey("name", "d.name_key", type: "text")],
         identifier: SortKey("id", "d.id", type: "bigint"),
         fields: ["id", "department_name"]
     )
@@ -186,7 +186,7 @@ extension DirectoryStore {
             case .id(let id): "id = \(id)"
             // Text that cannot be stored cannot be a name either; the server would refuse the parameter.
             case .name(let name) where !name.utf8.contains(0):
-                #"lower(name) COLLATE "C" = lower(\#(name)::text) COLLATE "C""#
+                "name_key = lower(\(name)::text)"
             case .name, nil: "false"
             }
         return "SELECT id, name FROM department WHERE organization_id = \(organization) AND \(condition) FOR KEY SHARE"

@@ -21,12 +21,8 @@ struct UserSituation: Sendable {
 }
 
 extension DirectoryStore {
-    private static let byEmail = SortKey("email", #"lower(u.email) COLLATE "C""#, type: "text")
-    private static let byName = SortKey(
-        "name",
-        #"lower(u.first_name || ' ' || u.last_name) COLLATE "C""#,
-        type: "text"
-    )
+    private static let byEmail = SortKey("email", "u.email_key", type: "text")
+    private static let byName = SortKey("name", "u.name_key", type: "text")
     private static let byID = SortKey("id", "u.id", type: "uuid")
 
     /// `GET /api/organization/users/`.
@@ -36,7 +32,7 @@ extension DirectoryStore {
             .choice("role", column: "u.role", values: Role.allCases.map(\.rawValue)),
             ListFilter("department", repeats: true) { value in
                 // A number may be a name as well: "42" can be what people call their department.
-                let named: SQL = #"lower(d.name) COLLATE "C" = lower(\#(value)::text) COLLATE "C""#
+                let named: SQL = "d.name_key = lower(\(value)::text)"
                 guard let id = DepartmentID(value) else { return named }
                 return "(u.department_id = \(id)::bigint OR \(named))"
             },
@@ -179,6 +175,6 @@ extension DirectoryStore {
     }
 
     private func email(_ key: String, _ organization: OrganizationID) -> SQL {
-        #"u.organization_id = \#(organization) AND lower(u.email) COLLATE "C" = \#(key)"#
+        "u.organization_id = \(organization) AND u.email_key = \(key)"
     }
 }

@@ -17,7 +17,7 @@ extension ProjectStore {
         sortKeys: [
             byUpdate,
             SortKey("status", "p.status", type: "project_status"),
-            SortKey("name", #"lower(p.name) COLLATE "C""#, type: "text"),
+            SortKey("name", "p.name_key", type: "text"),
             SortKey("created_at", "p.created_at", type: "timestamptz"),
         ],
         defaultOrdering: "-updated_at",

@@ -31,11 +31,11 @@ struct ProjectStore: Sendable {
 
     /// The users with these addresses, compared by their keys.
     private static func memberStatement(email key: String, in organization: OrganizationID) -> SQL {
-        #"""
-        SELECT \#(memberColumns) FROM member m
-        WHERE m.organization_id = \#(organization) AND lower(m.email) COLLATE "C" = \#(key)
+        """
+        SELECT \(memberColumns) FROM member m
+        WHERE m.organization_id = \(organization) AND m.email_key = \(key)
         ORDER BY m.user_id LIMIT 1 FOR SHARE
-        """#
+        """
     }
 
     private static func memberStatement(_ user: UserID, in organization: OrganizationID) -> SQL {

@@ -145,6 +145,6 @@ struct TaskView: Sendable {
     var id: TaskID
     /// As clients see it, the ETag.
     var version: Int64
-    /// JSON as Postgres encoded it.
+    /// Finished JSON.
     var json: [UInt8]
 }

@@ -3,7 +3,7 @@ import Identity
 import Messaging
 import Postgres
 
-/// The dashboard's four parts, each as JSON that Postgres wrote.
+/// The dashboard's four parts, each as finished JSON.
 struct Dashboard: Sendable {
     var user: [UInt8]
     var organization: [UInt8]
@@ -22,11 +22,15 @@ extension TaskStore {
         )
         guard let who = results[0].first, let stats = results[1].first else { return nil }
         func bytes(_ row: Row, _ column: String) throws -> [UInt8] { try row.bytes(column) }
+        let upcoming = try results[2].map(TaskRows.shownTask)
+        let json = try await json(showing: upcoming.flatMap(\.people), results[2].first, in: organization) {
+            try await database.read(in: organization, $0)
+        }
         return Dashboard(
             user: try bytes(who, "person"),
             organization: try bytes(who, "home"),
             stats: try bytes(stats, "stats"),
-            upcoming: try results[2].map { try bytes($0, "json") }
+            upcoming: upcoming.map { json.row($0) }
         )
     }
 
@@ -71,7 +75,7 @@ extension TaskStore {
     private func upcomingStatement(_ principal: Principal) -> SQL {
         let organization = principal.organization
         return """
-            SELECT \(TaskJSON(organization: organization).row())::text AS json \
+            SELECT \(TaskRows.shown(organization)) \
             FROM task t JOIN project p ON p.organization_id = t.organization_id AND p.id = t.project_id \
             WHERE \(Visibility(principal: principal).tasks()) AND t.status NOT IN ('COMPLETED', 'CANCELLED') \
             AND t.due_moment IS NOT NULL AND t.id = ANY(ARRAY(SELECT mc.task_id FROM task_collaborator mc \

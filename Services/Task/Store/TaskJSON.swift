@@ -1,73 +1,170 @@
+import Chronology
 import Identity
+import Messaging
 import Postgres
 
-/// SQL that lets Postgres write the JSON of answers: a page is one round trip and no row is taken apart here.
-///
-/// `row_to_json` over a subquery, not `json_build_object`: the former is compact. All expressions speak of the tables
-/// `t` (task) and `p` (its project) unless an alias is given.
-struct TaskJSON: Sendable {
-    let organization: OrganizationID
+/// A task with what is shown of it beside its own row.
+struct ShownTask: Sendable {
+    var item: TaskItem
+    var collaborators: [TaskCollaborator]
 
-    /// A moment as the API writes it.
+    /// Everyone whose name is shown.
+    var people: [UserID] { [item.createdBy, item.updatedBy] + collaborators.flatMap(\.people) }
+}
+
+/// Someone who collaborates on a task.
+struct TaskCollaborator: Sendable {
+    var user: UserID
+    var addedAt: Timestamp
+    var addedBy: UserID
+
+    /// Everyone whose name is shown.
+    var people: [UserID] { [user, addedBy] }
+}
+
+/// Writes the JSON of answers, into bytes and without a tree of values: a page has a thousand of them.
+struct TaskJSON {
+    let people: People
+    /// What the version shown adds to the version kept.
+    let peopleEpoch: Int64
+
+    /// A task as in lists.
+    func row(_ task: ShownTask, trash: Bool = false) -> [UInt8] {
+        var json = begin(task)
+        append(task, to: &json)
+        if trash { append("deleted_at", task.item.deletedAt, to: &json) }
+        json.append(UInt8(ascii: "}"))
+        return json
+    }
+
+    /// A single task with its subtasks.
+    func single(_ task: ShownTask, subtasks: [ShownTask]) -> [UInt8] {
+        var json = begin(task)
+        append(task, to: &json)
+        json.append(contentsOf: #","subtasks":["#.utf8)
+        for (index, subtask) in subtasks.enumerated() {
+            if index > 0 { json.append(UInt8(ascii: ",")) }
+            append(subtask, to: &json)
+            json.append(UInt8(ascii: "}"))
+        }
+        json.append(contentsOf: "]}".utf8)
+        return json
+    }
+
+    /// A collaborator of a task.
+    func collaborator(_ collaborator: TaskCollaborator) -> [UInt8] {
+        var json: [UInt8] = []
+        append(collaborator, to: &json)
+        return json
+    }
+
+    /// A person inside other objects.
+    static func person(_ user: UserID, email: String, name: String, picture: String?) -> [UInt8] {
+        var json = Array(#"{"id":""#.utf8)
+        json.append(contentsOf: user.description.utf8)
+        json.append(contentsOf: #"","email":"#.utf8)
+        json.append(jsonString: email)
+        json.append(contentsOf: #","name":"#.utf8)
+        json.append(jsonString: name)
+        json.append(contentsOf: #","profile_img":"#.utf8)
+        if let picture { json.append(jsonString: picture) } else { json.append(contentsOf: "null".utf8) }
+        json.append(UInt8(ascii: "}"))
+        return json
+    }
+
+    /// A moment as the API writes it, in SQL.
     static func moment(_ column: String) -> SQL {
         SQL(unsafe: #"to_char(\#(column) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
     }
 
-    /// A person inside other objects; one who is not known here has only an id.
-    func person(_ column: String) -> SQL {
-        """
-        (SELECT row_to_json(x) FROM (SELECT u.id, COALESCE(m.email, '') AS email, \
-        COALESCE(m.first_name || ' ' || m.last_name, '') AS name, m.profile_img \
-        FROM (SELECT \(unsafe: column) AS id) u LEFT JOIN member m \
-        ON m.organization_id = \(organization) AND m.user_id = u.id) x)
-        """
-    }
-
-    /// A collaborator, of the table `c` (task_collaborator).
-    var collaborator: SQL {
-        """
-        (SELECT row_to_json(x) FROM (SELECT \(person("c.user_id")) AS "user", \(TaskJSON.moment("c.added_at")) AS added_at, \
-        \(person("c.added_by")) AS added_by) x)
-        """
-    }
-
-    /// How much the version shown is above the one kept.
-    var peopleEpoch: SQL {
-        """
-        COALESCE((SELECT o.people_epoch FROM organization o WHERE o.organization_id = \(organization)), 0)
-        """
-    }
-
-    /// A task as in lists.
-    func row(_ task: String = "t", trash: Bool = false) -> SQL {
-        object(task, more: trash ? ", \(TaskJSON.moment("\(task).deleted_at")) AS deleted_at" : "")
-    }
-
-    /// A single task, with its subtasks as far as `visible` says; `visible` speaks of the table `s`.
-    func single(visible: SQL) -> SQL {
-        object(
-            "t",
-            more: """
-                , COALESCE((SELECT json_agg(x.task) FROM (SELECT \(row("s")) AS task FROM task s \
-                WHERE s.parent_id = t.id AND \(visible) ORDER BY s.id) x), '[]'::json) AS subtasks
-                """
+    private func begin(_ task: ShownTask) -> [UInt8] {
+        var json: [UInt8] = []
+        json.reserveCapacity(
+            700 + task.item.title.utf8.count + task.item.description.utf8.count + 400 * task.collaborators.count
         )
+        return json
     }
 
-    private func object(_ t: String, more: SQL) -> SQL {
-        """
-        (SELECT row_to_json(r) FROM (SELECT \(unsafe: t).id, p.key || '-' || \(unsafe: t).number AS key, \
-        \(unsafe: t).project_id AS project, \(unsafe: t).parent_id AS parent_task, \(unsafe: t).title, \
-        \(unsafe: t).description, \(unsafe: t).priority, \(unsafe: t).status, \
-        COALESCE(\(unsafe: t).start_day::text, \(TaskJSON.moment("\(t).start_at"))) AS start_date, \
-        COALESCE(\(unsafe: t).due_day::text, \(TaskJSON.moment("\(t).due_at"))) AS due_date, \
-        \(TaskJSON.moment("\(t).completed_at")) AS completed_date, \
-        COALESCE((SELECT json_agg(y.collaborator) FROM (SELECT \(collaborator) AS collaborator \
-        FROM task_collaborator c WHERE c.organization_id = \(organization) AND c.task_id = \(unsafe: t).id \
-        ORDER BY c.added_at, c.user_id) y), '[]'::json) AS collaborators, \
-        \(person("\(t).created_by")) AS created_by, \(person("\(t).updated_by")) AS updated_by, \
-        \(TaskJSON.moment("\(t).created_at")) AS created_at, \(TaskJSON.moment("\(t).updated_at")) AS updated_at, \
-        \(unsafe: t).version + \(peopleEpoch) AS version\(more)) r)
-        """
+    /// The members of a row, without the brace at the end.
+    private func append(_ task: ShownTask, to json: inout [UInt8]) {
+        let item = task.item
+        json.append(contentsOf: #"{"id":"#.utf8)
+        append(item.id.number, to: &json)
+        append("key", item.key, to: &json)
+        json.append(contentsOf: #","project":"#.utf8)
+        append(item.project.number, to: &json)
+        json.append(contentsOf: #","parent_task":"#.utf8)
+        if let parent = item.parent { append(parent.number, to: &json) } else { append(null: &json) }
+        append("title", item.title, to: &json)
+        append("description", item.description, to: &json)
+        append("priority", item.priority.rawValue, to: &json)
+        append("status", item.status.rawValue, to: &json)
+        append("start_date", item.start, to: &json)
+        append("due_date", item.due, to: &json)
+        append("completed_date", item.completedAt, to: &json)
+        json.append(contentsOf: #","collaborators":["#.utf8)
+        for (index, collaborator) in task.collaborators.enumerated() {
+            if index > 0 { json.append(UInt8(ascii: ",")) }
+            append(collaborator, to: &json)
+        }
+        json.append(contentsOf: #"],"created_by":"#.utf8)
+        append(item.createdBy, to: &json)
+        json.append(contentsOf: #","updated_by":"#.utf8)
+        append(item.updatedBy, to: &json)
+        append("created_at", item.createdAt, to: &json)
+        append("updated_at", item.updatedAt, to: &json)
+        json.append(contentsOf: #","version":"#.utf8)
+        append(item.version + peopleEpoch, to: &json)
     }
+
+    private func append(_ collaborator: TaskCollaborator, to json: inout [UInt8]) {
+        json.append(contentsOf: #"{"user":"#.utf8)
+        append(collaborator.user, to: &json)
+        append("added_at", collaborator.addedAt, to: &json)
+        json.append(contentsOf: #","added_by":"#.utf8)
+        append(collaborator.addedBy, to: &json)
+        json.append(UInt8(ascii: "}"))
+    }
+
+    /// One who is not known here has only an id.
+    private func append(_ user: UserID, to json: inout [UInt8]) {
+        json.append(contentsOf: people[user] ?? TaskJSON.person(user, email: "", name: "", picture: nil))
+    }
+
+    // MARK: - Members
+
+    private func name(_ name: StaticString, to json: inout [UInt8]) {
+        json.append(contentsOf: #",""#.utf8)
+        name.withUTF8Buffer { json.append(contentsOf: $0) }
+        json.append(contentsOf: #"":"#.utf8)
+    }
+
+    private func append(_ name: StaticString, _ text: String, to json: inout [UInt8]) {
+        self.name(name, to: &json)
+        json.append(jsonString: text)
+    }
+
+    private func append(_ name: StaticString, _ date: TaskDate?, to json: inout [UInt8]) {
+        switch date {
+        case .day(let day):
+            self.name(name, to: &json)
+            json.append(UInt8(ascii: "\""))
+            day.append(to: &json)
+            json.append(UInt8(ascii: "\""))
+        case .moment(let moment): append(name, moment, to: &json)
+        case nil: append(name, nil as Timestamp?, to: &json)
+        }
+    }
+
+    private func append(_ name: StaticString, _ moment: Timestamp?, to json: inout [UInt8]) {
+        self.name(name, to: &json)
+        guard let moment else { return append(null: &json) }
+        json.append(UInt8(ascii: "\""))
+        moment.append(to: &json)
+        json.append(UInt8(ascii: "\""))
+    }
+
+    private func append(_ number: Int64, to json: inout [UInt8]) { json.append(contentsOf: String(number).utf8) }
+
+    private func append(null json: inout [UInt8]) { json.append(contentsOf: "null".utf8) }
 }

@@ -12,8 +12,12 @@ enum TaskLists {
         ListDeclaration(
             name: scope,
             filters: [
-                .choice("status", column: "t.status", values: TaskStatus.allCases.map(\.rawValue)),
-                .choice("priority", column: "t.priority", values: TaskPriority.allCases.map(\.rawValue)),
+                .choice("status", values: TaskStatus.allCases.map(\.rawValue)) { place in
+                    "t.status_order = \(place + 1)"
+                },
+                .choice("priority", values: TaskPriority.allCases.map(\.rawValue)) { place in
+                    "t.priority_order = \(place + 1)"
+                },
                 .number("project", column: "t.project_id"),
                 ListFilter("created_by", repeats: true) { value in
                     "t.created_by = ANY(\(users(try address(value), organization)))"
@@ -25,10 +29,16 @@ enum TaskLists {
                     """
                 },
                 ListFilter("due_before", repeats: false) { value in
-                    "t.due_moment < \(try moment(value, organization))"
+                    """
+                    (\(unsafe: key("t.due_moment", missing: "-infinity")) < \(try moment(value, organization)) \
+                    AND t.due_moment IS NOT NULL)
+                    """
                 },
                 ListFilter("due_after", repeats: false) { value in
-                    "t.due_moment >= \(try moment(value, organization))"
+                    """
+                    (\(unsafe: key("t.due_moment", missing: "infinity")) >= \(try moment(value, organization)) \
+                    AND t.due_moment IS NOT NULL)
+                    """
                 },
                 ListFilter("parent", repeats: true) { value in
                     if value.utf8.elementsEqual("none".utf8) { return "t.parent_id IS NULL" }
@@ -38,13 +48,13 @@ enum TaskLists {
                     return "t.parent_id = \(parent)"
                 },
             ],
-            search: ["t.title", "t.description", "p.name", "t.status::text", "t.priority::text"],
+            search: ListSearch { term, pattern in matches(term, pattern, organization) },
             sortKeys: [
                 date("start_date", "t.start_moment", ordering),
                 date("due_date", "t.due_moment", ordering),
-                SortKey("priority", "t.priority", type: "task_priority"),
-                SortKey("status", "t.status", type: "task_status"),
-                SortKey("title", #"lower(t.title) COLLATE "C""#, type: "text"),
+                SortKey("priority", "t.priority_order", type: "smallint"),
+                SortKey("status", "t.status_order", type: "smallint"),
+                SortKey("title", "t.title_key", type: "text"),
                 SortKey("created_at", "t.created_at", type: "timestamptz"),
                 SortKey("updated_at", "t.updated_at", type: "timestamptz"),
             ],
@@ -79,8 +89,29 @@ enum TaskLists {
     /// is never NULL, and an index on the same expression gives any page without a scan of those before it.
     private static func date(_ name: String, _ column: String, _ ordering: String?) -> SortKey {
         let isDescending = (ordering ?? "").split(separator: ",").contains { $0.utf8.elementsEqual("-\(name)".utf8) }
-        let missing = isDescending ? "-infinity" : "infinity"
-        return SortKey(name, "COALESCE(\(column), '\(missing)'::timestamptz)", type: "timestamptz")
+        return SortKey(name, key(column, missing: isDescending ? "-infinity" : "infinity"), type: "timestamptz")
+    }
+
+    /// The expression of an index on a date; COALESCE would say the same, but no index serves it under row security.
+    private static func key(_ column: String, missing: String) -> String {
+        "CASE WHEN \(column) IS NULL THEN '\(missing)'::timestamptz ELSE \(column) END"
+    }
+
+    /// Title and description hold the term, or the name of the project, the status or the priority do; the last three
+    /// are looked at once and not for each task.
+    private static func matches(_ term: String, _ pattern: SQL, _ organization: OrganizationID) -> SQL {
+        func places(_ values: [String]) -> [Int] {
+            values.indices.filter { values[$0].lowercased().utf8.contains(term.lowercased().utf8) }.map { $0 + 1 }
+        }
+        let statuses = places(TaskStatus.allCases.map(\.rawValue))
+        let priorities = places(TaskPriority.allCases.map(\.rawValue))
+        let named: SQL = """
+            t.search_text LIKE \(pattern) OR t.project_id IN (SELECT sp.id FROM project sp \
+            WHERE sp.organization_id = \(organization) AND lower(sp.name) LIKE \(pattern))
+            """
+        let ofStatus: SQL = statuses.isEmpty ? "" : " OR t.status_order = ANY(\(statuses)::smallint[])"
+        let ofPriority: SQL = priorities.isEmpty ? "" : " OR t.priority_order = ANY(\(priorities)::smallint[])"
+        return "(\(named)\(ofStatus)\(ofPriority))"
     }
 
     /// An e-mail address as accounts have them: HTML's `input type=email` without `/ ? # %`.
@@ -103,7 +134,7 @@ enum TaskLists {
     private static func users(_ email: String, _ organization: OrganizationID) -> SQL {
         """
         ARRAY(SELECT fm.user_id FROM member fm WHERE fm.organization_id = \(organization) \
-        AND lower(fm.email) = lower(\(email)))
+        AND fm.email_key = lower(\(email)))
         """
     }
 

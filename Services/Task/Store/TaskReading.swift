@@ -3,7 +3,7 @@ import Lists
 import Messaging
 import Postgres
 
-/// A row of a list, as JSON that Postgres wrote.
+/// A row of a list, as finished JSON.
 typealias EncodedRow = [UInt8]
 
 extension TaskStore {
@@ -42,18 +42,23 @@ extension TaskStore {
         trash: Bool,
         by principal: Principal
     ) async throws -> Page<EncodedRow> {
-        let json = TaskJSON(organization: principal.organization)
-        return try await request.run(
-            in: principal.organization,
+        let organization = principal.organization
+        let rows = try await request.run(
+            in: organization,
             on: database,
-            select: "\(json.row(trash: trash))::text AS json",
+            select: TaskRows.shown(organization),
             // An outer join: the planner cannot start with the projects, it walks the tasks in order.
             from: """
-                task t LEFT JOIN project p ON p.organization_id = \(principal.organization) AND p.id = t.project_id
+                task t LEFT JOIN project p ON p.organization_id = \(organization) AND p.id = t.project_id
                 """,
             visible: visible,
-            decode: { try $0.bytes("json") }
+            decode: { (row: $0, task: try TaskRows.shownTask($0)) }
         )
+        let users = rows.items.flatMap(\.task.people)
+        let json = try await json(showing: users, rows.items.first?.row, in: organization) {
+            try await database.read(in: organization, $0)
+        }
+        return rows.map { json.row($0.task, trash: trash) }
     }
 
     /// The id of a task that the caller may see, as an SQL value: NULL if there is none.
@@ -72,18 +77,23 @@ extension TaskStore {
         in project: ProjectID?,
         by principal: Principal
     ) async throws -> Page<EncodedRow> {
-        let json = TaskJSON(organization: principal.organization)
-        return try await request.run(
-            in: principal.organization,
+        let organization = principal.organization
+        let rows = try await request.run(
+            in: organization,
             on: database,
-            select: "\(json.collaborator)::text AS json",
+            select: TaskStore.collaboratorColumns(organization),
             from: "task_collaborator c",
             visible: """
-                c.organization_id = \(principal.organization) \
+                c.organization_id = \(organization) \
                 AND c.task_id = \(visibleID(task, in: project, principal))
                 """,
-            decode: { try $0.bytes("json") }
+            decode: { (row: $0, collaborator: try TaskStore.collaborator($0)) }
         )
+        let users = rows.items.flatMap(\.collaborator.people)
+        let json = try await json(showing: users, rows.items.first?.row, in: organization) {
+            try await database.read(in: organization, $0)
+        }
+        return rows.map { json.collaborator($0.collaborator) }
     }
 
     /// One collaborator of a task that the caller may see.
@@ -94,18 +104,48 @@ extension TaskStore {
         by principal: Principal
     ) async throws -> TaskView? {
         let organization = principal.organization
-        let json = TaskJSON(organization: organization)
         let rows = try await database.read(
             in: organization,
             """
-            SELECT t.id, t.version + \(json.peopleEpoch) AS version, \(json.collaborator)::text AS json \
+            SELECT t.id, t.version, \(TaskStore.collaboratorColumns(organization)) \
             FROM task t JOIN task_collaborator c ON c.organization_id = t.organization_id AND c.task_id = t.id \
             WHERE \(Visibility(principal: principal).tasks()) \
             AND t.id = \(reference.sql(in: organization))\(inProject(project)) \
             AND c.user_id IN (SELECT m.user_id FROM member m WHERE m.organization_id = \(organization) \
-            AND lower(m.email) = lower(\(email)))
+            AND m.email_key = lower(\(email)))
             """
         )
-        return try rows.first.map(TaskStore.view)
+        return try await collaboratorView(rows.first, in: organization) {
+            try await database.read(in: organization, $0)
+        }
+    }
+
+    /// The columns of the table `c` (task_collaborator) that ``collaborator(_:)`` reads.
+    static func collaboratorColumns(_ organization: OrganizationID) -> SQL {
+        "c.user_id, c.added_at, c.added_by, \(TaskRows.peopleEpoch(organization))"
+    }
+
+    private static func collaborator(_ row: Row) throws -> TaskCollaborator {
+        TaskCollaborator(
+            user: try row.get("user_id"),
+            addedAt: try row.get("added_at"),
+            addedBy: try row.get("added_by")
+        )
+    }
+
+    /// A collaborator as an object of its own, of a row with the task's `id` and `version` beside the columns.
+    func collaboratorView(
+        _ row: Row?,
+        in organization: OrganizationID,
+        asking: (SQL) async throws -> Rows
+    ) async throws -> TaskView? {
+        guard let row else { return nil }
+        let collaborator = try TaskStore.collaborator(row)
+        let json = try await json(showing: collaborator.people, row, in: organization, asking: asking)
+        return TaskView(
+            id: try row.get("id"),
+            version: try row.get("version", as: Int64.self) + json.peopleEpoch,
+            json: json.collaborator(collaborator)
+        )
     }
 }

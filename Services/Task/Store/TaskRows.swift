@@ -12,6 +12,43 @@ enum TaskRows {
         t.deleted_at, t.deleted_by, t.deleted_with
         """
 
+    /// The columns of a task that is shown, of the same tables: its own, its collaborators as one text and what the
+    /// version shown adds to the version kept.
+    static func shown(_ organization: OrganizationID) -> SQL {
+        """
+        \(columns), (SELECT string_agg(c.user_id || ' ' || c.added_by || ' ' || c.added_at, ',') \
+        FROM task_collaborator c WHERE c.organization_id = \(organization) AND c.task_id = t.id) AS collaborators, \
+        \(peopleEpoch(organization))
+        """
+    }
+
+    /// NULL while the organization is not known here.
+    static func peopleEpoch(_ organization: OrganizationID) -> SQL {
+        """
+        (SELECT o.people_epoch FROM organization o WHERE o.organization_id = \(organization)) AS people_epoch
+        """
+    }
+
+    /// Reads ``shown(_:)``; collaborators in the order in which they came.
+    static func shownTask(_ row: Row) throws -> ShownTask {
+        ShownTask(
+            item: try item(row),
+            collaborators: try row.withUTF8("collaborators") { text in
+                try text.split(separator: UInt8(ascii: ",")).map(collaborator)
+                    .sorted { ($0.addedAt, $0.user.uuid) < ($1.addedAt, $1.user.uuid) }
+            }
+        )
+    }
+
+    private static func collaborator(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws -> TaskCollaborator {
+        let parts = text.split(separator: UInt8(ascii: " "), maxSplits: 2).map(UnsafeBufferPointer.init(rebasing:))
+        guard
+            parts.count == 3, let user = UserID(sqlBytes: parts[0]), let addedBy = UserID(sqlBytes: parts[1]),
+            let addedAt = Timestamp(sqlBytes: parts[2])
+        else { throw PostgresError(.decoding, message: "column collaborators is of another form") }
+        return TaskCollaborator(user: user, addedAt: addedAt, addedBy: addedBy)
+    }
+
     /// What decides the caller's rights, of the same tables.
     static func standing(_ organization: OrganizationID, _ user: UserID) -> SQL {
         """
@@ -82,37 +119,47 @@ enum TaskRows {
         """
     }
 
-    /// Inserts a task and its collaborators under the next numbers of the organization and the project; the counters
-    /// stay locked until the transaction ends.
+    /// Counts one task more in the organization and in the project, which gives it its id and its number in the key;
+    /// the counters stay locked until the transaction ends. Counts nothing if the project is NULL.
+    static func count(project: SQL, in organization: OrganizationID) -> SQL {
+        """
+        INSERT INTO counter (organization_id, kind, value) SELECT \(organization)::uuid, k.kind, 1 \
+        FROM (VALUES ('task', 1), ('task-number:' || \(project), 2)) k(kind, place) WHERE \(project) IS NOT NULL \
+        ORDER BY k.place ON CONFLICT (organization_id, kind) DO UPDATE SET value = counter.value + 1 RETURNING value
+        """
+    }
+
+    /// Inserts a task that has its numbers.
     static func insert(
-        _ new: NewTask,
-        by user: UserID,
+        _ item: TaskItem,
+        number: Int64,
         _ calendar: OrganizationCalendar,
         in organization: OrganizationID
     ) -> SQL {
-        let now = calendar.now
-        let completed: Timestamp? = new.status == .completed ? now : nil
-        return """
-            WITH n AS (INSERT INTO counter (organization_id, kind, value) VALUES (\(organization), 'task', 1) \
-            ON CONFLICT (organization_id, kind) DO UPDATE SET value = counter.value + 1 RETURNING value), \
-            k AS (INSERT INTO counter (organization_id, kind, value) \
-            VALUES (\(organization), \("task-number:\(new.project.id)"), 1) \
-            ON CONFLICT (organization_id, kind) DO UPDATE SET value = counter.value + 1 RETURNING value), \
-            t AS (INSERT INTO task (organization_id, id, project_id, number, parent_id, title, description, priority, \
-            status, start_day, start_at, due_day, due_at, start_moment, due_moment, completed_at, \
-            created_by, updated_by, created_at, updated_at) \
-            SELECT \(organization)::uuid, n.value, \(new.project.id)::bigint, k.value, \(new.parent)::bigint, \
-            \(new.title)::text, \(new.description)::text, \(new.priority)::task_priority, \
-            \(new.status)::task_status, \(new.start?.day)::date, \(new.start?.moment)::timestamptz, \
-            \(new.due?.day)::date, \(new.due?.moment)::timestamptz, \
-            \(new.start.map(calendar.startMoment))::timestamptz, \(new.due.map(calendar.dueMoment))::timestamptz, \
-            \(completed)::timestamptz, \(user)::uuid, \(user)::uuid, \(now)::timestamptz, \(now)::timestamptz \
-            FROM n, k RETURNING id), \
-            c AS (INSERT INTO task_collaborator (organization_id, task_id, user_id, added_at, added_by) \
-            SELECT \(organization)::uuid, t.id, u.id, \(now)::timestamptz, \(user)::uuid \
-            FROM t, unnest(\(new.collaborators)::uuid[]) u(id)) \
-            SELECT n.value AS id, k.value AS number FROM n, k
-            """
+        """
+        INSERT INTO task (organization_id, id, project_id, number, parent_id, title, description, priority, status, \
+        start_day, start_at, due_day, due_at, start_moment, due_moment, completed_at, \
+        created_by, updated_by, created_at, updated_at) VALUES (\(organization), \(item.id), \(item.project), \(number), \
+        \(item.parent)::bigint, \(item.title), \(item.description), \(item.priority)::task_priority, \
+        \(item.status)::task_status, \(item.start?.day)::date, \(item.start?.moment)::timestamptz, \
+        \(item.due?.day)::date, \(item.due?.moment)::timestamptz, \
+        \(item.start.map(calendar.startMoment))::timestamptz, \(item.due.map(calendar.dueMoment))::timestamptz, \
+        \(item.completedAt)::timestamptz, \(item.createdBy), \(item.updatedBy), \(item.createdAt), \(item.updatedAt))
+        """
+    }
+
+    /// Inserts the collaborators that a task has from its beginning.
+    static func insert(
+        _ collaborators: [TaskCollaborator],
+        of task: TaskID,
+        in organization: OrganizationID
+    ) -> SQL {
+        """
+        INSERT INTO task_collaborator (organization_id, task_id, user_id, added_at, added_by) \
+        SELECT \(organization)::uuid, \(task)::bigint, u.user_id, u.added_at, u.added_by \
+        FROM unnest(\(collaborators.map(\.user))::uuid[], \(collaborators.map(\.addedAt))::timestamptz[], \
+        \(collaborators.map(\.addedBy))::uuid[]) u(user_id, added_at, added_by)
+        """
     }
 }
 

@@ -12,6 +12,7 @@ import Postgres
 /// once, done for events of other services, takes the organization's lock alone.
 struct TaskStore: Sendable {
     let database: TenantDatabase
+    let people = PeopleCache()
 
     /// The moment now, by the service's clock.
     var now: Timestamp { database.clock.now }
@@ -33,18 +34,70 @@ struct TaskStore: Sendable {
         """
     }
 
-    /// One task as its caller may see it, in one round trip.
+    /// One task as its caller may see it, in one round trip if its people are kept.
     func find(_ reference: TaskReference, in project: ProjectID?, by principal: Principal) async throws -> TaskView? {
-        let visible = Visibility(principal: principal)
+        let organization = principal.organization
         let rows = try await database.read(
-            in: principal.organization,
-            """
-            \(singleColumns(principal)) FROM task t JOIN project p \
-            ON p.organization_id = t.organization_id AND p.id = t.project_id \
-            WHERE \(visible.tasks()) AND t.id = \(reference.sql(in: principal.organization))\(inProject(project))
-            """
+            in: organization,
+            family(of: reference.sql(in: organization), in: project, by: principal)
         )
-        return try rows.first.map(TaskStore.view)
+        return try await view(rows, in: organization) { try await database.read(in: organization, $0) }
+    }
+
+    /// A task and those of its subtasks that the caller may see, as ``TaskRows/shown(_:)`` with `is_target`.
+    ///
+    /// - Parameter isJudged: the task itself is shown whatever the caller's rights, which have been judged.
+    func family(
+        of id: SQL,
+        in project: ProjectID? = nil,
+        by principal: Principal,
+        isJudged: Bool = false
+    ) -> SQL {
+        let organization = principal.organization
+        let visible = Visibility(principal: principal).joined()
+        return """
+            SELECT \(TaskRows.shown(organization)), t.is_target FROM (\
+            SELECT x.*, true AS is_target FROM task x WHERE x.organization_id = \(organization) AND x.id = \(id) \
+            UNION ALL \
+            SELECT x.*, false FROM task x WHERE x.organization_id = \(organization) AND x.parent_id = \(id)) t \
+            JOIN project p ON p.organization_id = \(organization) AND p.id = t.project_id \
+            WHERE \(isJudged ? "(t.is_target OR (\(visible)))" : visible)\(inProject(project))
+            """
+    }
+
+    /// The single object of ``family(of:in:by:isJudged:)``; nil if the task is not among the rows.
+    func view(
+        _ rows: Rows,
+        in organization: OrganizationID,
+        asking: (SQL) async throws -> Rows
+    ) async throws -> TaskView? {
+        var target: ShownTask?
+        var subtasks: [ShownTask] = []
+        for row in rows {
+            let task = try TaskRows.shownTask(row)
+            if try row.get("is_target") { target = task } else { subtasks.append(task) }
+        }
+        guard let target else { return nil }
+        subtasks.sort { $0.item.id < $1.item.id }
+        let users = target.people + subtasks.flatMap(\.people)
+        let json = try await json(showing: users, rows.first, in: organization, asking: asking)
+        return TaskView(
+            id: target.item.id,
+            version: target.item.version + json.peopleEpoch,
+            json: json.single(target, subtasks: subtasks)
+        )
+    }
+
+    /// What writes tasks that show these people; `row` is any of theirs and says `people_epoch`.
+    func json(
+        showing users: [UserID],
+        _ row: Row?,
+        in organization: OrganizationID,
+        asking: (SQL) async throws -> Rows
+    ) async throws -> TaskJSON {
+        let epoch = try row?.get("people_epoch", as: Int64?.self)
+        let people = try await people(Set(users), epoch: epoch, in: organization, asking: asking)
+        return TaskJSON(people: people, peopleEpoch: epoch ?? 0)
     }
 
     /// Whether the caller may see the project.
@@ -71,25 +124,8 @@ struct TaskStore: Sendable {
         throw Failure.unavailable("busy", "Too many people are changing this at once.")
     }
 
-    /// The columns `id, version, json` of a single task.
-    func singleColumns(_ principal: Principal) -> SQL {
-        let json = TaskJSON(organization: principal.organization)
-        let visible = Visibility(principal: principal)
-        return """
-            SELECT t.id, t.version + \(json.peopleEpoch) AS version, \(json.single(visible: visible.tasks("s")))::text AS json
-            """
-    }
-
     func inProject(_ project: ProjectID?) -> SQL {
         project.map { " AND t.project_id = \($0)" } ?? ""
-    }
-
-    static func view(_ row: Row) throws -> TaskView {
-        TaskView(
-            id: try row.get("id"),
-            version: try row.get("version"),
-            json: try row.bytes("json")
-        )
     }
 }
 

@@ -3,9 +3,9 @@ import Postgres
 
 /// Which tasks someone may see, as a condition; the same table of rights as `Role.canRead` and `Role.canDelete`.
 ///
-/// It comes in two forms that mean the same. `tasks` judges row by row while a list walks the index of its order: right
+/// It comes in three forms that mean the same. `tasks` judges row by row while a list walks the index of its order: right
 /// for who sees much. `gathered` first collects the ids of all that is visible: right for who sees little of a large
-/// organization, and would otherwise wait for a walk past everything else.
+/// organization, and would otherwise wait for a walk past everything else. `joined` judges one task that is there already.
 struct Visibility: Sendable {
     let principal: Principal
 
@@ -52,6 +52,23 @@ struct Visibility: Sendable {
         return """
             ARRAY(SELECT o.id FROM project o WHERE o.organization_id = \(organization) \
             AND o.task_visibility = 'project' AND o.id = ANY(\(projects)))
+            """
+    }
+
+    /// The same as `tasks`, judged of a task `t` and its project `p` that are there already: right for a single task,
+    /// where collecting the visible projects would cost more than the task.
+    func joined() -> SQL {
+        let live: SQL = "t.deleted_at IS NULL AND p.deleted_at IS NULL"
+        guard principal.role != .admin else { return live }
+        let collaborating: SQL = """
+            \(live) AND EXISTS (SELECT FROM project_collaborator pc WHERE pc.organization_id = \(organization) \
+            AND pc.project_id = p.id AND pc.user_id = \(principal.user))
+            """
+        guard principal.role == .developer else { return collaborating }
+        return """
+            \(collaborating) AND (t.created_by = \(principal.user) OR p.task_visibility = 'project' \
+            OR EXISTS (SELECT FROM task_collaborator tc WHERE tc.organization_id = \(organization) \
+            AND tc.user_id = \(principal.user) AND tc.task_id = t.id))
             """
     }
 
