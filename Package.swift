@@ -192,6 +192,14 @@ let package = Package(
             path: "Tests/Support",
             swiftSettings: settings
         ),
+        // What is done for every request, for counting its instructions.
+        .executableTarget(
+            name: "hotpaths",
+            dependencies: kit + ["GatewayService", "TaskService", "CLibPQ"],
+            path: "Tests/HotPaths",
+            exclude: ["instructions.py", "instructions.json"],
+            swiftSettings: settings
+        ),
         tests("Architecture", in: "Architecture", []),
         tests(
             "EndToEnd",

@@ -74,12 +74,13 @@ if [ $# -eq 0 ]; then
     Tests/Acceptance/run.py --binary "$binary" --processes "${journeys[@]}" 2>&1 | tee -a "$log" || status=$?
     Tests/Tenancy/run.py --binary "$binary" --quick 2>&1 | tee -a "$log" || status=$?
     Tests/Attack/run.py --binary "$binary" --quick 2>&1 | tee -a "$log" || status=$?
+    Tests/HotPaths/instructions.py "$(dirname "$binary")/hotpaths" 2>&1 | tee -a "$log" || status=$?
 fi
 count() { awk -v word="$1" '
     /^[^ ]+ Test run with / { next }
     word == "passed" && /^[^ ]+ Test .* passed after / { n++ }
     word == "failed" && /^[^ ]+ Test .* failed after / { n++ }
-    /^acceptance: / { n += (word == "passed") ? $2 : $4 }
+    /^(acceptance|instructions): / { n += (word == "passed") ? $2 : $4 }
     END { print n + 0 }' "$log"; }
 passed=$(count passed)
 failed=$(count failed)

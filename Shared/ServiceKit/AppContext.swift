@@ -18,6 +18,9 @@ public struct AppContext: RequestContext {
     public var clientAddress: String?
     /// `User-Agent`, cut at 512 bytes.
     public var userAgent: String?
+    /// The request came through the gateway or from another part of the installation, and what it says of itself in
+    /// `X-Internal-` fields is believed.
+    var isFromWithin = false
     /// The trace this request belongs to, this service's own span in it.
     public var trace: TraceContext
     /// What the outermost middleware wants to know when all is done.

@@ -83,7 +83,8 @@ struct ReadYourWrites: RouterMiddleware {
         context: AppContext,
         next: (Request, AppContext) async throws -> Response
     ) async throws -> Response {
-        if let header = request.headers[.internalPosition] {
+        // From anybody else it would be a way to make requests wait here.
+        if context.isFromWithin, let header = request.headers[.internalPosition] {
             let positions = header.split(separator: ",").compactMap { Position(trimmed($0)) }
             if !positions.isEmpty {
                 try await watch.wait(for: positions, organization: context.principal?.organization)

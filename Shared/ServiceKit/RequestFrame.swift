@@ -62,7 +62,8 @@ struct RequestFrame: RouterMiddleware {
             context.trace = parent.child()
         }
         context.userAgent = request.headers[.userAgent].map { String(decoding: $0.utf8.prefix(512), as: UTF8.self) }
-        if let address = request.headers[.internalClientAddress], hasCredential(request) {
+        context.isFromWithin = hasCredential(request)
+        if context.isFromWithin, let address = request.headers[.internalClientAddress] {
             context.clientAddress = address
         }
         // Ours, not the server's, which is told to be quiet.

@@ -22,6 +22,7 @@ MODULES = [
     "test_framing",
     "test_paths",
     "test_identity",
+    "test_direct",
     "test_limits",
     "test_browsers",
     "test_operations",

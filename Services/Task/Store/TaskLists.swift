@@ -144,8 +144,9 @@ enum TaskLists {
         guard let day = CivilDate(value) else {
             throw ListValueError("Must be a day (2026-12-01) or a time with an offset (2026-12-01T09:30:00Z).")
         }
+        // A subselect, so that it is a value by the time an index is looked for; COALESCE beside a column rules that out.
         return """
-            (\(day)::date::timestamp AT TIME ZONE COALESCE((SELECT fo.sql_zone FROM organization fo \
+            (SELECT \(day)::date::timestamp AT TIME ZONE COALESCE((SELECT fo.sql_zone FROM organization fo \
             WHERE fo.organization_id = \(organization)), 'UTC'))
             """
     }
