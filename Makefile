@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test tenancy tenancy-mutants acceptance attack chaos bench bench-quick failpoints drills lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance attack fuzz chaos bench bench-quick failpoints drills lint format packages build
 
 SHELL := /bin/bash
 
@@ -21,6 +21,11 @@ acceptance: packages
 attack: packages
 	swift build --product taskflow
 	Tests/Attack/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# Everything that reads bytes from outside, under libFuzzer for a minute; ARGUMENTS="--seconds 600". See Tests/Fuzz.
+fuzz: packages
+	swift build --product taskflow
+	Tests/Fuzz/fuzz.py $(ARGUMENTS)
 
 # Ten minutes of faults under load, then all that was promised is checked; DURATION=60m, SEED=7. See Tests/Chaos.
 chaos: packages

@@ -225,6 +225,13 @@ let package = Package(
         tests("Project", in: "Project", kit + ["ProjectService"]),
         tests("Task", in: "Task", kit + ["TaskService"]),
         tests("taskflow", in: "Taskflow", kit + ["taskflow", arguments]),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: kit + ["GatewayService", "OrganizationService", "CLibPQ"],
+            path: "Tests/Fuzz",
+            exclude: ["Driver", "README.md", "corpus", "dictionaries", "fuzz.py"],
+            swiftSettings: settings
+        ),
         tests("Notification", in: "Notification", kit + ["NotificationService", "CCurl", hummingbirdTesting]),
     ]
 )

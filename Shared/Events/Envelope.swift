@@ -60,6 +60,8 @@ public struct StreamName: Hashable, Sendable, CustomStringConvertible, LosslessS
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard
             parts.count == 2, let producer = Producer(rawValue: String(parts[0])), parts[1].utf8.count == 2,
+            // `Int` would take a sign, too.
+            parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }),
             let number = Int(parts[1]), let shard = Shard(number)
         else { return nil }
         self.init(producer, shard)
@@ -85,7 +87,9 @@ public struct Position: Hashable, Sendable, CustomStringConvertible, LosslessStr
     /// Reads `task.07:1234`; nil for anything else.
     public init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let stream = StreamName(String(parts[0])), let sequence = Int64(parts[1]), sequence > 0
+        guard
+            parts.count == 2, let stream = StreamName(String(parts[0])), let first = parts[1].utf8.first,
+            (0x31...0x39).contains(first), let sequence = Int64(parts[1])
         else { return nil }
         self.init(stream, sequence)
     }

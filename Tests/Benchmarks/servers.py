@@ -11,7 +11,8 @@ import time
 import urllib.request
 
 SERVICES = ["auth", "organization", "project", "task", "notification"]
-POOL = 10
+# Two for each processor: Postgres shares the two of them with all the rest.
+POOL = 4
 # The same server for Taskflow, pgbench and the baseline: fsync and synchronous commit stay on.
 POSTGRES_SETTINGS = {"listen_addresses": "", "max_connections": "200", "shared_buffers": "512MB",
                      "log_timezone": "UTC", "timezone": "UTC", "max_wal_size": "4GB", "track_commit_timestamp": "on",

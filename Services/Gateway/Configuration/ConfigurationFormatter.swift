@@ -52,11 +52,12 @@ enum ConfigurationFormatter {
         return written
     }
 
+    /// Scalar by scalar, as the lexer reads: a quote with an accent on it is one character, and still a quote.
     private static func escaped(_ word: String) -> String {
         var text = ""
-        for character in word {
-            if character == "\"" || character == "\\" { text.append("\\") }
-            text.append(character)
+        for scalar in word.unicodeScalars {
+            if scalar == "\"" || scalar == "\\" { text.unicodeScalars.append("\\") }
+            text.unicodeScalars.append(scalar)
         }
         return text
     }

@@ -34,7 +34,7 @@ enum HeaderRules {
     }
 
     /// Digits only, no sign, at most 15 of them.
-    private static func decimal(_ text: String) -> Int? {
+    static func decimal(_ text: String) -> Int? {
         guard !text.isEmpty, text.utf8.count <= 15, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
             return nil
         }

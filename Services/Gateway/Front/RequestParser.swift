@@ -222,7 +222,8 @@ struct HeadScanner {
         }
         scanned = bytes.count
         if lines == 0 {
-            try checkLine(bytes.count, limits)
+            // A CR may be the first half of the line's end, which does not count.
+            try checkLine(bytes.last == 0x0D ? bytes.count - 1 : bytes.count, limits)
         } else if bytes.count - firstLineLength > limits.headerBytes + 2 {
             throw Self.headersTooLarge
         }

@@ -56,7 +56,8 @@ struct PositionSet: Sendable, Hashable {
     }
 
     mutating func dropExpired(now: Int64) {
-        entries = entries.filter { now - $0.value.learned < Self.lifetime }
+        // Not `now - learned`, which overflows for what only a damaged store could hold.
+        entries = entries.filter { $0.value.learned > now - Self.lifetime }
     }
 
     private var sorted: [(key: StreamName, value: Entry)] {

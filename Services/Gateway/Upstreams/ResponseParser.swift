@@ -26,7 +26,7 @@ struct ResponseParser {
         case chunkSize
         case chunk(Int)
         case chunkEnd
-        case trailers
+        case trailers(Int)
         case untilClose
         case done
         case failed
@@ -42,6 +42,10 @@ struct ResponseParser {
 
     private var state = State.head
     private var scanner = HeadScanner()
+    /// Interim answers so far. One is read within the other, like trailers, so there must be an end to both; it lies
+    /// beyond what any service sends.
+    private var interimAnswers = 0
+    private static let maximumInRow = 20
 
     /// Answers to HEAD announce a body that does not follow.
     private let isHead: Bool
@@ -61,7 +65,7 @@ struct ResponseParser {
         case .chunkSize:
             guard let line = line(&buffer) else { return unlessFailed(.more) }
             guard let size = ChunkSize.parse(line) else { return fail() }
-            state = size == 0 ? .trailers : .chunk(size)
+            state = size == 0 ? .trailers(0) : .chunk(size)
             return next(&buffer)
         case .chunk(let rest):
             let count = min(rest, buffer.readableBytes)
@@ -73,9 +77,12 @@ struct ResponseParser {
             guard line.isEmpty else { return fail() }
             state = .chunkSize
             return next(&buffer)
-        case .trailers:
+        case .trailers(let seen):
             guard let line = line(&buffer) else { return unlessFailed(.more) }
-            return line.isEmpty ? finish() : next(&buffer)
+            if line.isEmpty { return finish() }
+            guard seen < Self.maximumInRow else { return fail() }
+            state = .trailers(seen + 1)
+            return next(&buffer)
         case .untilClose:
             guard buffer.readableBytes > 0, let slice = buffer.readSlice(length: buffer.readableBytes) else {
                 return .more
@@ -100,7 +107,10 @@ struct ResponseParser {
             let (status, minor, headers) = slice.withUnsafeReadableBytes({ HeadReader.response($0) })
         else { return fail() }
         // An interim answer is followed by the real one; 101 was never asked for.
-        if status < 200 { return status == 101 ? fail() : next(&buffer) }
+        if status < 200 {
+            interimAnswers += 1
+            return status == 101 || interimAnswers > Self.maximumInRow ? fail() : next(&buffer)
+        }
         let options = headers.elements(of: "connection")
         var keepsAlive = minor == 1 ? !options.contains("close") : options.contains("keep-alive")
         let framing: BodyFraming
@@ -112,7 +122,9 @@ struct ResponseParser {
             }
             framing = .chunked
         } else if let text = headers["content-length"] {
-            guard headers.count(of: "content-length") == 1, let length = Int(text), length >= 0 else { return fail() }
+            guard headers.count(of: "content-length") == 1, let length = HeaderRules.decimal(text) else {
+                return fail()
+            }
             framing = .length(length)
         } else {
             framing = .untilClose
