@@ -78,6 +78,7 @@ public final class WriteTransaction: Sendable {
                     "This Idempotency-Key was used for another request."
                 )
             }
+            try await recordHead()
             throw IdempotentReplay(
                 reply: StoredReply(
                     status: try record.get("status"),
@@ -91,6 +92,14 @@ public final class WriteTransaction: Sendable {
             throw Failure.conflict("idempotency-in-progress", "The first request with this Idempotency-Key still runs.")
         }
         ledger.claim(claim)
+    }
+
+    /// Whoever is given an earlier answer has perhaps never seen it, nor where the log was then; it is here at most now.
+    private func recordHead() async throws {
+        guard let producer = ledger.producer, let scope = RequestScope.current else { return }
+        let rows = try await query("SELECT seq FROM event_log WHERE shard = \(ledger.shard.number) AND seq > 0")
+        guard let row = rows.first else { return }
+        scope.record(Position(StreamName(producer, ledger.shard), try row.get("seq")))
     }
 
     /// Removes what the log keeps of the organization: counters and idempotency records go, its events in the outbox

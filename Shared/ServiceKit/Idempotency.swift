@@ -60,7 +60,9 @@ public func idempotent<Value: Sendable>(
         response.addPositions(scope.positions)
         return response
     } catch let replay as IdempotentReplay {
-        return Reply.replay(replay.reply)
+        var response = Reply.replay(replay.reply)
+        response.addPositions(scope.positions)
+        return response
     }
 }
 

@@ -354,7 +354,7 @@ def migration(installation, effect, number):
     """A migration that stops midway is run again, and ends as one that was not stopped."""
     name = f"migration_{number}"
     installation.psql(f"CREATE DATABASE {name}", database="postgres")
-    code = installation.migrate(name, f"migration.mid-step:{number + 2}={EFFECTS[effect]}")
+    code = installation.migrate(name, f"migration.mid-step:{number % 12 + 2}={EFFECTS[effect]}")
     if (code == 0) != (effect == "sleep"):
         raise Wrong(f"the migration ended with {code}")
     if installation.migrate(name) != 0:

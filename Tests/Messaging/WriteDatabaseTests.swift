@@ -20,6 +20,11 @@ struct WriteDatabaseTests {
 
     private let organization = OrganizationID.make(milliseconds: 1_750_000_000_000)
 
+    /// Where a request's writes ended.
+    private final class Noted {
+        var positions: [Position] = []
+    }
+
     /// A request under a key; gives what it is answered with.
     private func create(
         _ name: String,
@@ -27,6 +32,7 @@ struct WriteDatabaseTests {
         body: UInt8,
         in database: TenantDatabase,
         claims: Bool = true,
+        noting noted: Noted? = nil,
         before: @Sendable () async throws -> Void = {}
     ) async throws -> StoredReply {
         let claim = IdempotencyClaim(
@@ -36,7 +42,9 @@ struct WriteDatabaseTests {
         claim.render { (name: String) in
             StoredReply(status: 201, body: Array(name.utf8) + [0, 255], location: "/\(name)/", etag: nil)
         }
-        return try await RequestScope.$current.withValue(RequestScope(actor: nil, idempotency: claim)) {
+        let scope = RequestScope(actor: nil, idempotency: claim)
+        defer { noted?.positions = scope.positions }
+        return try await RequestScope.$current.withValue(scope) {
             do {
                 let organization = organization
                 let made = try await database.write(in: organization) { transaction in
@@ -68,6 +76,16 @@ struct WriteDatabaseTests {
         }
         #expect(try await create("d", key: 2, body: 1, in: database).location == "/d/")
         #expect(try await events(database) == 2)
+    }
+
+    @Test("Who is given an earlier answer is told where the log is, as if it were the first")
+    func replayedPosition() async throws {
+        let database = try await database()
+        let (first, again) = (Noted(), Noted())
+        _ = try await create("a", key: 1, body: 1, in: database, noting: first)
+        _ = try await create("a", key: 1, body: 1, in: database, noting: again)
+        #expect(first.positions.count == 1)
+        #expect(again.positions == first.positions)
     }
 
     @Test("Work that failed leaves the key free")
