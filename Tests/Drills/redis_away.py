@@ -43,6 +43,8 @@ def drill(binary, say, keep=False):
         say(f"applied in Notification {time.monotonic() - came:.1f} s after Redis was back")
         stage.wait_ready(seconds=30)
         for company in companies:
+            # Idle for that long, its connection has been closed.
+            company.admin.close()
             company.admin.renew()
             company.check(company.admin)
         stage.wait_quiet()

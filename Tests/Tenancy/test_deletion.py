@@ -160,6 +160,8 @@ class Killed(Deletion):
         seconds = self.delete(doomed, self.kill(name))
         print(f"{name} killed: gone after {seconds:.1f} s")
         eventually(lambda: Client().get("/health/ready").status == 200, seconds=30)
+        # The gateway asks now and then only; a service that has just come back says of itself that it starts.
+        eventually(lambda: Client().post(support.REFRESH, {"refresh": doomed.admin.refresh}).status == 401, seconds=30)
         self.is_dead(doomed, [doomed.admin])
         self.outbox_is_empty_of_people(doomed)
 

@@ -25,6 +25,7 @@ WITHOUT_ORGANIZATION = {
     rf"\{{auth\}}:position:{UUID}": "by session; holds numbers of streams and nothing else",
     rf"ev:{STREAM}": "a shard of the log; every entry names its organization",
     rf"ev:{STREAM}:cursors": "how far each reader is",
+    rf"ev:{STREAM}:lineage": "which log the stream was made of",
     r"\{rate:[\w-]+:ip:[0-9a-f.:]+\}": "an address, before anybody is known",
     rf"\{{rate:[\w-]+:session:{UUID}\}}": "by session",
 }
