@@ -20,11 +20,11 @@ import Testing
 
     @Test func opensProbesDoublesAndCloses() {
         var breaker = CircuitBreaker(rule)
-        for _ in 0..<2 { breaker.failed(now: start) }
-        breaker.succeeded()
-        for _ in 0..<2 { breaker.failed(now: start) }
+        for _ in 0..<2 { breaker.failed(sent: start, now: start) }
+        breaker.succeeded(now: start)
+        for _ in 0..<2 { breaker.failed(sent: start, now: start) }
         #expect(breaker.isPassable(now: start))
-        let hasOpened = breaker.failed(now: start)
+        let hasOpened = breaker.failed(sent: start, now: start)
         #expect(hasOpened)
         #expect(!breaker.isPassable(now: start + .seconds(4)))
         #expect(breaker.retryAfter(now: start + .seconds(1)) == 5)
@@ -33,24 +33,44 @@ import Testing
         #expect(breaker.isPassable(now: probe))
         breaker.pass(now: probe)
         #expect(!breaker.isPassable(now: probe))
-        breaker.failed(now: probe)
+        breaker.failed(sent: probe, now: probe)
         #expect(!breaker.isPassable(now: probe + .seconds(9)))
         #expect(breaker.isPassable(now: probe + .seconds(10)))
 
         breaker.pass(now: probe + .seconds(10))
-        breaker.failed(now: probe + .seconds(10))
+        breaker.failed(sent: probe + .seconds(10), now: probe + .seconds(10))
         #expect(breaker.state == .open(until: probe + .seconds(25), span: .seconds(15)))
         breaker.pass(now: probe + .seconds(25))
-        breaker.succeeded()
+        breaker.succeeded(now: probe + .seconds(25))
         #expect(breaker.state == .closed(failures: 0))
     }
 
     @Test func aProbeThatSaysNothingIsFollowedByAnother() {
         var breaker = CircuitBreaker(rule)
-        for _ in 0..<3 { breaker.failed(now: start) }
+        for _ in 0..<3 { breaker.failed(sent: start, now: start) }
         breaker.pass(now: start + .seconds(5))
         #expect(!breaker.isPassable(now: start + .seconds(9)))
         #expect(breaker.isPassable(now: start + .seconds(10)))
+    }
+
+    /// Requests hang on a connection that is lost, and time out after others have been answered.
+    @Test func aFailureOfARequestSentBeforeTheLatestAnswerIsOldNews() {
+        var breaker = CircuitBreaker(rule)
+        breaker.succeeded(now: start + .seconds(8))
+        for _ in 0..<3 {
+            let hasOpened = breaker.failed(sent: start, now: start + .seconds(10))
+            #expect(!hasOpened)
+        }
+        #expect(breaker.state == .closed(failures: 0))
+        for _ in 0..<3 { breaker.failed(sent: start + .seconds(9), now: start + .seconds(10)) }
+        #expect(!breaker.isPassable(now: start + .seconds(10)))
+
+        let probe = start + .seconds(15)
+        breaker.pass(now: probe)
+        breaker.failed(sent: start + .seconds(9), now: probe + .seconds(1))
+        #expect(breaker.state == .probing(since: probe, span: .seconds(5)))
+        breaker.failed(sent: probe, now: probe + .seconds(2))
+        #expect(breaker.state == .open(until: probe + .seconds(12), span: .seconds(10)))
     }
 }
 

@@ -9,11 +9,14 @@ enum BreakerMutant: CaseIterable {
     case everyoneProbes
     case neverLonger
     case longerForEver
+    /// What was sent before the server was last heard of counts like any other failure.
+    case oldNewsCounts
 }
 
 /// A server that fails and recovers, requests that come at any moment, and outcomes that come late or never.
 struct BreakerSimulation {
     private struct Request {
+        var sent: Int
         var due: Int
         var hasFailed: Bool
         var isSilent: Bool
@@ -35,6 +38,8 @@ struct BreakerSimulation {
         var span = 0
         var shutUntil: Int?
         var probeUntil: Int?
+        var probeSince = 0
+        var heardOf = 0
 
         for _ in 0..<random.within(60...160) {
             now += random.chance(10) ? random.within(1000...70_000) : random.within(1...800)
@@ -47,15 +52,18 @@ struct BreakerSimulation {
                 let request = pending.remove(at: next)
                 if request.isSilent { continue }
                 if !request.hasFailed {
-                    breaker.succeeded()
+                    breaker.succeeded(now: moment)
+                    heardOf = now
                     (failures, span, shutUntil, probeUntil) = (0, 0, nil, nil)
                     continue
                 }
-                breaker.failed(now: moment)
+                let sent = mutant == .oldNewsCounts ? now : request.sent
+                breaker.failed(sent: start + .milliseconds(Int64(sent)), now: moment)
                 if probeUntil != nil {
+                    if request.sent < probeSince { continue }
                     span = min(60_000, span * 2)
                     (shutUntil, probeUntil) = (now + span, nil)
-                } else if shutUntil == nil {
+                } else if shutUntil == nil, request.sent >= heardOf {
                     failures += 1
                     if failures == 5 { (span, shutUntil) = (5000, now + 5000) }
                 }
@@ -68,8 +76,9 @@ struct BreakerSimulation {
             }
             guard isPassable, random.chance(70) else { continue }
             if mutant != .everyoneProbes { breaker.pass(now: moment) }
-            if shutUntil != nil { probeUntil = now + span }
+            if shutUntil != nil { (probeSince, probeUntil) = (now, now + span) }
             let request = Request(
+                sent: now,
                 due: now + random.within(1...3000),
                 hasFailed: !isUp,
                 isSilent: random.chance(5)

@@ -42,11 +42,13 @@ extension Exchange: UpstreamUser {
 
     private func connect(fresh: Bool) {
         guard let route else { return }
-        switch route.upstream.choose(avoiding: lastServer, now: .now()) {
+        let now = NIODeadline.now()
+        switch route.upstream.choose(avoiding: lastServer, now: now) {
         case .none(let seconds):
             reject(.unavailable("upstream-unavailable", "The service is not available at the moment.", after: seconds))
         case .server(let index):
             serverIndex = index
+            serverSince = now
             let address = route.upstream.rule.servers[index]
             if let service = front.local[address], let channel = connection.channel {
                 return send(on: LocalCall(service, channel: channel, executor: pool.executor))
@@ -213,7 +215,7 @@ extension Exchange: UpstreamUser {
 
     func reportServer(_ outcome: Upstream.Outcome) {
         guard let index = serverIndex, let route else { return }
-        route.upstream.report(index, outcome, now: .now())
+        route.upstream.report(index, outcome, sent: serverSince, now: .now())
         serverIndex = nil
         lastServer = index
     }

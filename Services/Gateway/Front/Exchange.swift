@@ -46,6 +46,8 @@ final class Exchange {
     var upstreamConnection: (any UpstreamTransport)?
     /// The server chosen, until its outcome is reported.
     var serverIndex: Int?
+    /// When that server was chosen.
+    var serverSince = NIODeadline.distantPast
     /// The server that failed, to be avoided by a second try.
     var lastServer: Int?
     var holdsPlace = false

@@ -1,6 +1,9 @@
 import NIOCore
 
 /// Keeps requests away from a server that fails, and finds out with one request at a time whether it is back.
+///
+/// What counts is the latest word: a failure of a request that was sent before the server was last heard of is news of
+/// then. Requests that hang on one lost connection otherwise shut out a server that answers on all others.
 struct CircuitBreaker: Sendable, Hashable {
     enum State: Sendable, Hashable {
         /// Requests pass. Can transition to open.
@@ -12,6 +15,7 @@ struct CircuitBreaker: Sendable, Hashable {
         case probing(since: NIODeadline, span: Duration)
     }
     private(set) var state = State.closed(failures: 0)
+    private var heardOf = NIODeadline.distantPast
     private let threshold: Int
     private let shortest: Duration
     private let longest: Duration
@@ -39,13 +43,17 @@ struct CircuitBreaker: Sendable, Hashable {
         }
     }
 
-    mutating func succeeded() { state = .closed(failures: 0) }
+    mutating func succeeded(now: NIODeadline) {
+        state = .closed(failures: 0)
+        heardOf = now
+    }
 
-    /// Returns whether this failure has opened the circuit.
+    /// A request that was sent at the moment `sent` has failed. Returns whether this has opened the circuit.
     @discardableResult
-    mutating func failed(now: NIODeadline) -> Bool {
+    mutating func failed(sent: NIODeadline, now: NIODeadline) -> Bool {
         switch state {
         case .closed(let failures):
+            guard sent >= heardOf else { return false }
             if failures + 1 < threshold {
                 state = .closed(failures: failures + 1)
                 return false
@@ -53,7 +61,8 @@ struct CircuitBreaker: Sendable, Hashable {
             state = .open(until: now + shortest.amount, span: shortest)
             return true
         case .open: return false
-        case .probing(_, let span):
+        case .probing(let since, let span):
+            guard sent >= since else { return false }
             let longer = min(span * 2, longest)
             state = .open(until: now + longer.amount, span: longer)
             return true

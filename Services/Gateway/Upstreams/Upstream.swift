@@ -91,15 +91,15 @@ final class Upstream: Sendable {
         case unknown
     }
 
-    /// Every chosen server is reported on exactly once.
-    func report(_ index: Int, _ outcome: Outcome, now: NIODeadline) {
+    /// Every chosen server is reported on exactly once; `sent` is the moment it was chosen.
+    func report(_ index: Int, _ outcome: Outcome, sent: NIODeadline, now: NIODeadline) {
         let opened: ListenAddress? = state.withLock { state in
             state.servers[index].inFlight -= 1
             switch outcome {
-            case .answered: state.servers[index].breaker.succeeded()
+            case .answered: state.servers[index].breaker.succeeded(now: now)
             case .unknown: break
             case .failed:
-                if state.servers[index].breaker.failed(now: now) { return state.servers[index].address }
+                if state.servers[index].breaker.failed(sent: sent, now: now) { return state.servers[index].address }
             }
             return nil
         }
