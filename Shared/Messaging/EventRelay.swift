@@ -117,6 +117,7 @@ public final class EventRelay: Service, Sendable {
                 return isInDoubt
             }
             if mustDoubt { state.doubt() }
+            if !state.unknown.isEmpty { database.signals.forgetFresh() }
             await takeCommitted(into: &state, of: outbox.producer)
             do {
                 let step = state.next(at: .now, isPaused: isPaused.withLock { $0 })
@@ -150,6 +151,7 @@ public final class EventRelay: Service, Sendable {
             if ours.contains(shard) {
                 state.committed(shard, sequence)
             } else {
+                database.signals.forgetFresh(shard)
                 let position = Position(StreamName(producer, shard), sequence)
                 others.append(RedisCommand("PUBLISH", RelayStream.wakeChannel, position.description))
             }
@@ -198,7 +200,16 @@ public final class EventRelay: Service, Sendable {
     private func publish(_ places: [(shard: Shard, top: Int64)], _ state: inout RelayState, _ outbox: OutboxTable)
         async throws
     {
-        let batches = try await outbox.events(after: places, limit: max(16, 512 / places.count))
+        let limit = max(16, 512 / places.count)
+        var batches: [Shard: [StoredEvent]] = [:]
+        for (shard, top) in places {
+            let fresh = database.signals.takeFresh(shard, after: top, limit: limit)
+            if !fresh.isEmpty { batches[shard] = fresh }
+        }
+        let missing = places.filter { batches[$0.shard] == nil }
+        if !missing.isEmpty {
+            batches.merge(try await outbox.events(after: missing, limit: limit)) { fresh, _ in fresh }
+        }
         var sent: [(shard: Shard, events: [StoredEvent])] = []
         var commands: [RedisCommand] = []
         for (shard, top) in places {
