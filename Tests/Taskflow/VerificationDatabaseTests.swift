@@ -10,12 +10,12 @@ import Testing
 @Suite(
     .enabled(if: ProcessInfo.processInfo.environment["TASKFLOW_TEST_POSTGRES_URL"] != nil)
 ) struct VerificationDatabaseTests {
-    private static let organization = "018f4f2e-0000-7000-8000-000000000007"
+    static let organization = "018f4f2e-0000-7000-8000-000000000007"
     private static let user = "018f4f2e-0000-7000-8000-0000000000aa"
     private static let now = "'2026-01-01T00:00:00Z'"
 
     /// One organization with one user, project and task, known to everybody.
-    private static let rows = [
+    static let rows = [
         "auth.organization VALUES ('\(organization)', 1, 'Org', 'UTC', 9, \(now), \(now))",
         "auth.account (id, email, email_key, created_at) VALUES ('\(user)', 'a@b.c', 'a@b.c', \(now))",
         """
@@ -131,6 +131,24 @@ import Testing
         ),
     ]
 
+    /// The schemas of all services in one database, seen by its administrator.
+    static func emptyInstallation(connections: Int) async throws -> PostgresPool {
+        let url = try await TestDatabase.empty()
+        for name in ServiceName.keeping {
+            let schema = ServiceFoundation.withLog(try #require(name.schema))
+            _ = try await TestDatabase.migrated(schema, administratorURL: url)
+        }
+        return PostgresPool(
+            PostgresConfiguration(url: url, schema: "pg_catalog", maximumConnections: connections),
+            logger: TestDatabase.logger
+        )
+    }
+
+    static func fill(_ pool: PostgresPool) async throws {
+        for row in rows { _ = try await pool.query("INSERT INTO \(unsafe: row)") }
+        _ = try await pool.query("UPDATE task.event_log SET seq = 9 WHERE shard = 7")
+    }
+
     private func findings(_ pool: PostgresPool, _ damage: String) async throws -> Set<String> {
         var found: Set<String> = []
         do {
@@ -154,18 +172,9 @@ import Testing
     private struct Undone: Error {}
 
     @Test func everyDamageIsFoundAndNothingElse() async throws {
-        let url = try await TestDatabase.empty()
-        for name in ServiceName.keeping {
-            let schema = ServiceFoundation.withLog(try #require(name.schema))
-            _ = try await TestDatabase.migrated(schema, administratorURL: url)
-        }
-        let pool = PostgresPool(
-            PostgresConfiguration(url: url, schema: "pg_catalog", maximumConnections: 1),
-            logger: TestDatabase.logger
-        )
+        let pool = try await Self.emptyInstallation(connections: 1)
         #expect(try await findings(pool, "SELECT 1") == [])
-        for row in Self.rows { _ = try await pool.query("INSERT INTO \(unsafe: row)") }
-        _ = try await pool.query("UPDATE task.event_log SET seq = 9 WHERE shard = 7")
+        try await Self.fill(pool)
         #expect(try await findings(pool, "SELECT 1") == [])
         var seen: Set<String> = []
         for (damage, check) in Self.damages {

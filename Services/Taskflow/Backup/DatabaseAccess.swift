@@ -152,12 +152,12 @@ struct DatabaseAccess {
         return String(cString: resolved)
     }
 
-    /// A pool of the administrator's connections for long reading in one snapshot.
-    func pool(logger: Logger) throws -> PostgresPool {
+    /// A pool of the administrator's connections; for long reading in one snapshot unless it is asked for otherwise.
+    func pool(isolation: String = "repeatable read", logger: Logger) throws -> PostgresPool {
         let url = try PostgresConfiguration.connectionString(
             administrator,
             settings: [
-                ("default_transaction_isolation", "repeatable read"), ("statement_timeout", "0"),
+                ("default_transaction_isolation", isolation), ("statement_timeout", "0"),
                 ("idle_in_transaction_session_timeout", "0"), ("row_security", "off"),
             ]
         )

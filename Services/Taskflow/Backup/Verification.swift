@@ -118,134 +118,34 @@ enum Verification {
 
     // MARK: Replicas
 
-    private static let organizations: SQL = """
-        SELECT organization_id::text AS key, ROW(name, time_zone, reminder_hour)::text AS value FROM organization.organization
-        """
-
-    private static func users(_ columns: SQL) -> SQL {
-        """
-        SELECT u.organization_id || '/' || u.id AS key, ROW(\(columns))::text AS value
-        FROM organization.app_user u LEFT JOIN organization.department d
-            ON d.organization_id = u.organization_id AND d.id = u.department_id
-        """
-    }
-
-    private static func copies(of what: String, in schema: String, by id: String, _ columns: SQL) -> SQL {
-        """
-        SELECT organization_id || '/' || \(unsafe: id) AS key, ROW(\(columns))::text AS value
-        FROM \(unsafe: schema).\(unsafe: what)
-        """
-    }
-
-    private static let wholeUser: SQL = """
-        u.email, u.first_name, u.last_name, u.role, u.department_id, d.name, u.is_active, u.picture_url
-        """
-    private static let wholeCopy: SQL = """
-        email, first_name, last_name, role, department_id, department_name, is_active, profile_img
-        """
-
-    private static let replicas = [
-        Check.replica(
-            "organizations in auth",
-            of: organizations,
-            is: """
-                SELECT organization_id::text AS key, ROW(name, time_zone, reminder_hour)::text AS value
-                FROM auth.organization
-                """
-        ),
-        Check.replica(
-            "organizations in project",
-            of: "SELECT organization_id::text AS key, '' AS value FROM organization.organization",
-            is: "SELECT organization_id::text AS key, '' AS value FROM project.organization"
-        ),
-        Check.replica(
-            "organizations in task",
-            of: organizations,
-            is: """
-                SELECT organization_id::text AS key, ROW(name, time_zone, reminder_hour)::text AS value
-                FROM task.organization
-                """
-        ),
-        Check.replica(
-            "organizations in notification",
-            of: organizations,
-            is: """
-                SELECT organization_id::text AS key, ROW(name, time_zone, reminder_hour)::text AS value
-                FROM notification.organization
-                """
-        ),
-        Check.replica(
-            "users in auth",
-            of: users(wholeUser),
-            is: copies(of: "membership", in: "auth", by: "user_id", wholeCopy)
-        ),
-        Check.replica(
-            "users in project",
-            of: users("u.email, u.first_name, u.last_name, u.is_active, u.picture_url"),
-            is: copies(
-                of: "member",
-                in: "project",
-                by: "user_id",
-                "email, first_name, last_name, is_active, profile_img"
-            )
-        ),
-        Check.replica(
-            "users in task",
-            of: users(wholeUser),
-            is: copies(of: "member", in: "task", by: "user_id", wholeCopy)
-        ),
-        Check.replica(
-            "users in notification",
-            of: users("u.email, u.first_name, u.last_name, u.is_active"),
-            is: copies(of: "member", in: "notification", by: "user_id", "email, first_name, last_name, is_active")
-        ),
-        Check.replica(
-            "projects in task",
-            of: copies(
-                of: "project",
-                in: "project",
-                by: "id",
-                "key, name, status, task_visibility, created_by, deleted_at"
+    private static let replicas =
+        [
+            Check.replica(
+                "organizations in auth",
+                of: """
+                    SELECT organization_id::text AS key, ROW(name, time_zone, reminder_hour)::text AS value
+                    FROM organization.organization
+                    """,
+                is: """
+                    SELECT organization_id::text AS key, ROW(name, time_zone, reminder_hour)::text AS value
+                    FROM auth.organization
+                    """
             ),
-            is: copies(
-                of: "project",
-                in: "task",
-                by: "id",
-                "key, name, status, task_visibility, created_by, deleted_at"
-            )
-        ),
-        Check.replica(
-            "projects in notification",
-            of: copies(of: "project", in: "project", by: "id", "name, deleted_at IS NOT NULL"),
-            is: copies(of: "project", in: "notification", by: "id", "name, is_deleted")
-        ),
-        Check.replica(
-            "collaborators of projects in task",
-            of: copies(of: "project_collaborator", in: "project", by: "project_id || '/' || user_id", "1"),
-            is: copies(of: "project_collaborator", in: "task", by: "project_id || '/' || user_id", "1")
-        ),
-        Check.replica(
-            "tasks in notification",
-            of: """
-                SELECT t.organization_id || '/' || t.id AS key,
-                    ROW(t.project_id, p.key || '-' || t.number, t.title, t.priority, t.status, t.due_day, t.due_at,
-                        t.created_by, t.deleted_at IS NOT NULL)::text AS value
-                FROM task.task t LEFT JOIN task.project p
-                    ON p.organization_id = t.organization_id AND p.id = t.project_id
-                """,
-            is: copies(
-                of: "task",
-                in: "notification",
-                by: "id",
-                "project_id, key, title, priority, status, due_day, due_at, created_by, is_deleted"
-            )
-        ),
-        Check.replica(
-            "collaborators of tasks in notification",
-            of: copies(of: "task_collaborator", in: "task", by: "task_id || '/' || user_id", "1"),
-            is: copies(of: "task_collaborator", in: "notification", by: "task_id || '/' || user_id", "1")
-        ),
-    ]
+            Check.replica(
+                "users in auth",
+                of: """
+                    SELECT u.organization_id || '/' || u.id AS key, ROW(u.email, u.first_name, u.last_name, u.role,
+                        u.department_id, d.name, u.is_active, u.picture_url)::text AS value
+                    FROM organization.app_user u LEFT JOIN organization.department d
+                        ON d.organization_id = u.organization_id AND d.id = u.department_id
+                    """,
+                is: """
+                    SELECT organization_id || '/' || user_id AS key, ROW(email, first_name, last_name, role,
+                        department_id, department_name, is_active, profile_img)::text AS value
+                    FROM auth.membership
+                    """
+            ),
+        ] + ReadModel.all.map(\.check)
 
     // MARK: Rows that belong to nothing
 
