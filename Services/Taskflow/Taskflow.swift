@@ -15,7 +15,8 @@ struct Taskflow: AsyncParsableCommand {
             docs/operations.md lists them.
             """,
         subcommands: [
-            Up.self, Serve.self, Migrate.self, Backup.self, Restore.self, Verify.self, Rebuild.self, Demo.self, Keys.self,
+            Up.self, Serve.self, Migrate.self, Backup.self, Restore.self, Verify.self, Rebuild.self, Demo.self,
+            Keys.self,
             Gateway.self, Events.self, OpenAPI.self, MakeSecrets.self, Health.self,
         ]
     )

@@ -1,3 +1,5 @@
+import Foundation
+
 extension [UInt8] {
     /// Appends text as a JSON string in quotes (RFC 8259, section 7). Runs of bytes that need no escape are copied at
     /// once; most strings are one run.
@@ -71,14 +73,16 @@ struct JSONScanner {
     private let bytes: [UInt8]
     private var index = 0
 
-    /// The value of the first member of that name of a top-level object.
-    static func member(_ name: String, of bytes: [UInt8]) -> ArraySlice<UInt8>? {
-        let wanted = Array(name.utf8)
+    /// The members of a top-level object with nothing behind it, keys in their quotes.
+    static func members(of bytes: [UInt8]) -> [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)]? {
         var scanner = JSONScanner(bytes: bytes)
         guard scanner.take(0x7B) else { return nil }
+        var members: [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
+        if scanner.take(0x7D) { return scanner.isAtEnd ? members : nil }
         while let key = scanner.value() {
-            guard scanner.take(0x3A), let value = scanner.value() else { return nil }
-            if key.dropFirst().dropLast().elementsEqual(wanted) { return value }
+            guard key.first == 0x22, scanner.take(0x3A), let value = scanner.value() else { return nil }
+            members.append((key, value))
+            if scanner.take(0x7D) { return scanner.isAtEnd ? members : nil }
             guard scanner.take(0x2C) else { return nil }
         }
         return nil
@@ -101,7 +105,19 @@ struct JSONScanner {
     private init(bytes: [UInt8]) { self.bytes = bytes }
 
     private mutating func skipSpace() {
-        while index < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[index]) { index += 1 }
+        while index < bytes.count {
+            switch bytes[index] {
+            case 0x20, 0x09, 0x0A, 0x0D: index += 1
+            default: return
+            }
+        }
+    }
+
+    private var isAtEnd: Bool {
+        mutating get {
+            skipSpace()
+            return index == bytes.count
+        }
     }
 
     /// Skips a mark, if it comes next.
@@ -151,5 +167,25 @@ struct JSONScanner {
             }
         }
         return false
+    }
+}
+
+/// The text of a JSON value.
+extension ArraySlice<UInt8> {
+    /// Whether it is this name in quotes, written without escapes.
+    func isName(_ name: StaticString) -> Bool {
+        guard count == name.utf8CodeUnitCount + 2 else { return false }
+        return name.withUTF8Buffer { dropFirst().dropLast().elementsEqual($0) }
+    }
+
+    var isNull: Bool { elementsEqual("null".utf8) }
+
+    /// The string that it is; throws ``MalformedEvent``.
+    func string() throws -> String {
+        guard count >= 2, first == 0x22, last == 0x22 else { throw MalformedEvent() }
+        // Escapes are rare, and somebody else's to know.
+        if contains(0x5C) { return try JSONDecoder().decode(String.self, from: Data(self)) }
+        guard let text = String(validating: dropFirst().dropLast(), as: UTF8.self) else { throw MalformedEvent() }
+        return text
     }
 }

@@ -47,44 +47,43 @@ public struct StoredEvent: Sendable, Hashable {
         return account ?? envelope.position.stream.description
     }
 
-    private struct Attributes: Decodable {
-        var specversion: String
-        var id: EventID
-        var type: String
-        var subject: String
-        var time: Timestamp
-        var dataschema: String
-        var sequence: String
-        var stream: String
-        var organization: OrganizationID?
-        var actor: UserID?
-        var causationid: EventID?
-        var correlationid: String?
-        var traceparent: String?
-    }
-
-    /// Reads the JSON form; unknown attributes are ignored.
+    /// Reads the JSON form; unknown attributes are ignored. Whether the payload is what its type says, and JSON at all,
+    /// is for whoever decodes that.
     public init(encoded: [UInt8]) throws {
-        let attributes = try JSONDecoder().decode(Attributes.self, from: Data(encoded))
-        let schema = attributes.dataschema.split(separator: ":", omittingEmptySubsequences: false)
+        guard let members = JSONScanner.members(of: encoded) else { throw MalformedEvent() }
+        func text(_ name: StaticString) throws -> String? {
+            guard let value = members.first(where: { $0.key.isName(name) })?.value, !value.isNull else { return nil }
+            return try value.string()
+        }
+        func optional<Value>(_ name: StaticString, _ make: (String) -> Value?) throws -> Value? {
+            guard let text = try text(name) else { return nil }
+            guard let value = make(text) else { throw MalformedEvent() }
+            return value
+        }
+        func required<Value>(_ name: StaticString, _ make: (String) -> Value?) throws -> Value {
+            guard let value = try optional(name, make) else { throw MalformedEvent() }
+            return value
+        }
+        let type = try required("type") { $0 }
+        let schema = try required("dataschema") { $0.split(separator: ":", omittingEmptySubsequences: false) }
+        let place = try required("stream") { $0 } + ":" + required("sequence") { $0 }
         guard
-            attributes.specversion == "1.0", schema.count == 3, schema[1] == attributes.type,
-            let version = Int(schema[2]), version > 0,
-            let position = Position("\(attributes.stream):\(attributes.sequence)"),
-            let data = JSONScanner.member("data", of: encoded)
+            try text("specversion") == "1.0", schema.count == 3, schema[1] == type, let version = Int(schema[2]),
+            version > 0, let position = Position(place),
+            let data = members.first(where: { $0.key.isName("data") })?.value
         else { throw MalformedEvent() }
         envelope = Envelope(
-            id: attributes.id,
-            type: attributes.type,
+            id: try required("id", EventID.init),
+            type: type,
             version: version,
-            time: attributes.time,
-            subject: attributes.subject,
+            time: try required("time", Timestamp.init),
+            subject: try required("subject") { $0 },
             position: position,
-            organization: attributes.organization,
-            actor: attributes.actor,
-            causationID: attributes.causationid,
-            correlationID: attributes.correlationid,
-            traceparent: attributes.traceparent
+            organization: try optional("organization", OrganizationID.init),
+            actor: try optional("actor", UserID.init),
+            causationID: try optional("causationid", EventID.init),
+            correlationID: try text("correlationid"),
+            traceparent: try text("traceparent")
         )
         payload = Array(data)
     }

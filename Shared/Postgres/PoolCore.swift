@@ -28,15 +28,14 @@ final class PoolCore {
     private static let idleLimit: UInt64 = 300 * 1_000_000_000
     /// Connections are replaced at this age, so that the server's memory for them does not grow for ever.
     private static let ageLimit: UInt64 = 1800 * 1_000_000_000
-    /// The server's own `statement_timeout` is 20 s; an answer that takes longer will not come. Together with the time
-    /// to connect anew it stays below the half minute in which everything has to be well after a fault.
-    static let silenceLimit: UInt64 = 22 * 1_000_000_000
+    private let silenceLimit: UInt64
     /// The same for connections outside the pool, which ask nothing that takes time.
     private static let dedicatedSilenceLimit: UInt64 = 5 * 1_000_000_000
 
     nonisolated init(_ configuration: PostgresConfiguration, logger: Logger) {
         target = Result { () throws(PostgresError) in try Self.target(for: configuration) }
         checkoutTimeout = configuration.checkoutTimeout
+        silenceLimit = UInt64(configuration.answerTimeout.components.seconds) * 1_000_000_000
         self.logger = logger
         metrics = PoolMetrics(schema: configuration.schema)
         state = PoolState(maximum: configuration.maximumConnections)
@@ -241,7 +240,7 @@ final class PoolCore {
 
     private func tick() {
         let now = monotonicNanoseconds()
-        for connection in connections.values { connection.closeIfSilent(for: Self.silenceLimit) }
+        for connection in connections.values { connection.closeIfSilent(for: silenceLimit) }
         if now > Self.idleLimit {
             for action in state.closeIdle(before: now - Self.idleLimit) { perform(action) }
         }

@@ -161,9 +161,9 @@ struct DatabaseAccess {
                 ("idle_in_transaction_session_timeout", "0"), ("row_security", "off"),
             ]
         )
-        return PostgresPool(
-            PostgresConfiguration(url: url, schema: "pg_catalog", maximumConnections: 2),
-            logger: logger
-        )
+        var configuration = PostgresConfiguration(url: url, schema: "pg_catalog", maximumConnections: 2)
+        // A question about all tasks of a large installation takes minutes.
+        configuration.answerTimeout = .seconds(3600)
+        return PostgresPool(configuration, logger: logger)
     }
 }

@@ -44,6 +44,8 @@ struct Rebuilding {
         return try await pool.transaction(in: nil) { transaction in
             // A deadlock with a writer is not possible: whoever holds a log's row is about to commit.
             _ = try await transaction.query("SET LOCAL lock_timeout = '2s'")
+            // Of tables that were filled a moment ago the planner knows nothing yet, and would compare each with each.
+            _ = try await transaction.query("SET LOCAL enable_nestloop = off")
             var heads: [String: Int64] = [:]
             let begun = clock.now
             for producer in producers {
