@@ -70,11 +70,11 @@ struct JSONObjectWriter {
 /// keeps its bytes on the way. On anything malformed the answer is nil or a slice that a decoder refuses; it never
 /// reads past the end.
 struct JSONScanner {
-    private let bytes: [UInt8]
-    private var index = 0
+    private let bytes: ArraySlice<UInt8>
+    private var index: Int
 
     /// The members of a top-level object with nothing behind it, keys in their quotes.
-    static func members(of bytes: [UInt8]) -> [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)]? {
+    static func members(of bytes: ArraySlice<UInt8>) -> [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)]? {
         var scanner = JSONScanner(bytes: bytes)
         guard scanner.take(0x7B) else { return nil }
         var members: [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
@@ -89,7 +89,7 @@ struct JSONScanner {
     }
 
     /// The elements of a top-level array.
-    static func elements(of bytes: [UInt8]) -> [ArraySlice<UInt8>]? {
+    static func elements(of bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>]? {
         var scanner = JSONScanner(bytes: bytes)
         guard scanner.take(0x5B) else { return nil }
         var elements: [ArraySlice<UInt8>] = []
@@ -102,10 +102,13 @@ struct JSONScanner {
         return nil
     }
 
-    private init(bytes: [UInt8]) { self.bytes = bytes }
+    private init(bytes: ArraySlice<UInt8>) {
+        self.bytes = bytes
+        index = bytes.startIndex
+    }
 
     private mutating func skipSpace() {
-        while index < bytes.count {
+        while index < bytes.endIndex {
             switch bytes[index] {
             case 0x20, 0x09, 0x0A, 0x0D: index += 1
             default: return
@@ -116,14 +119,14 @@ struct JSONScanner {
     private var isAtEnd: Bool {
         mutating get {
             skipSpace()
-            return index == bytes.count
+            return index == bytes.endIndex
         }
     }
 
     /// Skips a mark, if it comes next.
     private mutating func take(_ mark: UInt8) -> Bool {
         skipSpace()
-        guard index < bytes.count, bytes[index] == mark else { return false }
+        guard index < bytes.endIndex, bytes[index] == mark else { return false }
         index += 1
         return true
     }
@@ -133,7 +136,7 @@ struct JSONScanner {
         skipSpace()
         let start = index
         var depth = 0
-        while index < bytes.count {
+        while index < bytes.endIndex {
             switch bytes[index] {
             case 0x22:
                 guard skipString() else { return nil }
@@ -157,7 +160,7 @@ struct JSONScanner {
 
     private mutating func skipString() -> Bool {
         index += 1
-        while index < bytes.count {
+        while index < bytes.endIndex {
             switch bytes[index] {
             case 0x22:
                 index += 1

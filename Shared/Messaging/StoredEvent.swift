@@ -1,6 +1,5 @@
 import Chronology
 public import Events
-import Foundation
 import Identity
 
 /// An event as it stands in the outbox, on the stream and in a replay.
@@ -50,7 +49,7 @@ public struct StoredEvent: Sendable, Hashable {
     /// Reads the JSON form; unknown attributes are ignored. Whether the payload is what its type says, and JSON at all,
     /// is for whoever decodes that.
     public init(encoded: [UInt8]) throws {
-        guard let members = JSONScanner.members(of: encoded) else { throw MalformedEvent() }
+        guard let members = JSONScanner.members(of: encoded[...]) else { throw MalformedEvent() }
         func text(_ name: StaticString) throws -> String? {
             guard let value = members.first(where: { $0.key.isName(name) })?.value, !value.isNull else { return nil }
             return try value.string()
@@ -101,7 +100,7 @@ public struct StoredEvent: Sendable, Hashable {
 
     /// Reads what ``encodedList(_:)`` wrote.
     public static func list(encoded: [UInt8]) throws -> [StoredEvent] {
-        guard let elements = JSONScanner.elements(of: encoded) else { throw MalformedEvent() }
+        guard let elements = JSONScanner.elements(of: encoded[...]) else { throw MalformedEvent() }
         return try elements.map { try StoredEvent(encoded: Array($0)) }
     }
 }
@@ -116,18 +115,13 @@ enum EventPayload {
 
     /// The payload of an event; throws ``EventTooLarge``.
     static func encode<E: Event>(_ event: E) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let bytes = Array(try encoder.encode(event))
+        let bytes = try PayloadCoding.encode(event)
         guard bytes.count <= limit else { throw EventTooLarge(type: E.type, bytes: bytes.count) }
         return bytes
     }
 
     /// The event of a payload; unknown members are ignored.
     static func decode<E: Event>(_ type: E.Type, from payload: [UInt8]) throws -> E {
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        return try decoder.decode(type, from: Data(payload))
+        try PayloadCoding.decode(type, from: payload)
     }
 }

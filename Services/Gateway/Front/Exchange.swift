@@ -112,7 +112,7 @@ final class Exchange {
         var text = head.target
         if text == "*", head.method == "OPTIONS" { throw Self.methodNotAllowed(Self.everyMethod) }
         // The absolute form is for proxies; it may say no more than Host does.
-        if let host = head.headers["host"] {
+        if !text.hasPrefix("/"), let host = head.headers["host"] {
             for scheme in ["http://", "https://"] where text.lowercased().hasPrefix(scheme + host.lowercased() + "/") {
                 text = String(text.dropFirst(scheme.utf8.count + host.utf8.count))
             }

@@ -10,8 +10,8 @@ enum JSONProperty {
     static func judge(_ bytes: UnsafeRawBufferPointer) throws {
         let bytes = Array(bytes)
         let strict = StrictJSON(bytes)
-        _ = JSONScanner.elements(of: bytes)
-        _ = JSONScanner.members(of: bytes)
+        _ = JSONScanner.elements(of: bytes[...])
+        _ = JSONScanner.members(of: bytes[...])
         guard let value = try parsed(bytes, maximumDepth: 32) else {
             return try expect(strict == nil, "the reader for tokens accepts what the one for bodies refuses")
         }
@@ -78,13 +78,13 @@ enum JSONProperty {
     private static func judgeScanner(_ bytes: [UInt8], _ value: JSON) throws {
         switch value {
         case .array(let elements):
-            let slices = JSONScanner.elements(of: bytes)
+            let slices = JSONScanner.elements(of: bytes[...])
             try expect(slices?.count == elements.count, "the scanner finds other elements")
             for (slice, element) in zip(slices ?? [], elements) {
                 try expect(JSON.raw(Array(slice)).isSame(as: element), "the scanner cuts out something else")
             }
         case .object(let members):
-            let slices = JSONScanner.members(of: bytes)
+            let slices = JSONScanner.members(of: bytes[...])
             try expect(slices?.count == members.count, "the scanner finds other members")
             for (slice, member) in zip(slices ?? [], members) {
                 let name = try? slice.key.string()
@@ -92,7 +92,7 @@ enum JSONProperty {
                 try expect(JSON.raw(Array(slice.value)).isSame(as: member.value), "the scanner cuts out something else")
             }
         default:
-            try expect(JSONScanner.elements(of: bytes) == nil, "the scanner finds elements in no array")
+            try expect(JSONScanner.elements(of: bytes[...]) == nil, "the scanner finds elements in no array")
         }
     }
 }
