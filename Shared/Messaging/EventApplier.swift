@@ -57,7 +57,7 @@ struct EventApplier: Sendable {
 
     /// Tries a parked event again. False if there was nothing to do; throws what the handler throws.
     func retry(_ position: Position) async throws -> Bool {
-        let done = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, [StoredEvent])? in
+        let done = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?)? in
             let ledger = makeLedger(connection, position.stream)
             guard let row = try await connection.query(ParkedTable.lock(position)).first else { return nil }
             let text: String = try row.get("event")
@@ -69,7 +69,7 @@ struct EventApplier: Sendable {
             return (ledger, try await ledger.commit())
         }
         guard let (ledger, own) = done else { return false }
-        database.signals.committed(own)
+        if let own { database.signals.committed(own) }
         await ledger.runActions()
         return true
     }
@@ -117,7 +117,7 @@ struct EventApplier: Sendable {
     ) async throws {
         let end = Position(stream, step.end)
         let name = stream.description
-        let (ledger, own) = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, [StoredEvent]) in
+        let (ledger, own) = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?) in
             let ledger = makeLedger(connection, stream)
             let answers = try await connection.query([
                 "SELECT seq, lineage FROM cursor WHERE stream = \(name) FOR UPDATE",
@@ -139,7 +139,7 @@ struct EventApplier: Sendable {
             return (ledger, try await ledger.commit())
         }
         try await Failpoint.hit(.readerAfterCommit)
-        database.signals.committed(own)
+        if let own { database.signals.committed(own) }
         await ledger.runActions()
         database.signals.settled(end)
         // Should this fail, waiters of other processes wait until the next batch.

@@ -86,7 +86,7 @@ public final class EventRelay: Service, Sendable {
     private func listen(_ producer: Producer) async {
         while !Task.isCancelled {
             if let connection = try? await redis.dedicatedConnection(),
-                let messages = try? await connection.subscribe(to: RelayStream.wakeChannel)
+                let messages = try? await connection.subscribe(to: RelayStream.wakeChannel(producer))
             {
                 await withTaskCancellationHandler {
                     for await message in messages {
@@ -117,7 +117,6 @@ public final class EventRelay: Service, Sendable {
                 return isInDoubt
             }
             if mustDoubt { state.doubt() }
-            if !state.unknown.isEmpty { database.signals.forgetFresh() }
             await takeCommitted(into: &state, of: outbox.producer)
             do {
                 let step = state.next(at: .now, isPaused: isPaused.withLock { $0 })
@@ -151,9 +150,8 @@ public final class EventRelay: Service, Sendable {
             if ours.contains(shard) {
                 state.committed(shard, sequence)
             } else {
-                database.signals.forgetFresh(shard)
                 let position = Position(StreamName(producer, shard), sequence)
-                others.append(RedisCommand("PUBLISH", RelayStream.wakeChannel, position.description))
+                others.append(RedisCommand("PUBLISH", RelayStream.wakeChannel(producer), position.description))
             }
         }
         if !others.isEmpty { _ = try? await redis.send(others) }
@@ -200,16 +198,7 @@ public final class EventRelay: Service, Sendable {
     private func publish(_ places: [(shard: Shard, top: Int64)], _ state: inout RelayState, _ outbox: OutboxTable)
         async throws
     {
-        let limit = max(16, 512 / places.count)
-        var batches: [Shard: [StoredEvent]] = [:]
-        for (shard, top) in places {
-            let fresh = database.signals.takeFresh(shard, after: top, limit: limit)
-            if !fresh.isEmpty { batches[shard] = fresh }
-        }
-        let missing = places.filter { batches[$0.shard] == nil }
-        if !missing.isEmpty {
-            batches.merge(try await outbox.events(after: missing, limit: limit)) { fresh, _ in fresh }
-        }
+        let batches = try await outbox.events(after: places, limit: max(16, 512 / places.count))
         var sent: [(shard: Shard, events: [StoredEvent])] = []
         var commands: [RedisCommand] = []
         for (shard, top) in places {

@@ -1,5 +1,3 @@
-import Foundation
-
 extension [UInt8] {
     /// Appends text as a JSON string in quotes (RFC 8259, section 7). Runs of bytes that need no escape are copied at
     /// once; most strings are one run.
@@ -70,26 +68,24 @@ struct JSONObjectWriter {
 /// keeps its bytes on the way. On anything malformed the answer is nil or a slice that a decoder refuses; it never
 /// reads past the end.
 struct JSONScanner {
-    private let bytes: ArraySlice<UInt8>
-    private var index: Int
+    private let bytes: [UInt8]
+    private var index = 0
 
-    /// The members of a top-level object with nothing behind it, keys in their quotes.
-    static func members(of bytes: ArraySlice<UInt8>) -> [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)]? {
+    /// The value of the first member of that name of a top-level object.
+    static func member(_ name: String, of bytes: [UInt8]) -> ArraySlice<UInt8>? {
+        let wanted = Array(name.utf8)
         var scanner = JSONScanner(bytes: bytes)
         guard scanner.take(0x7B) else { return nil }
-        var members: [(key: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
-        if scanner.take(0x7D) { return scanner.isAtEnd ? members : nil }
         while let key = scanner.value() {
-            guard key.first == 0x22, scanner.take(0x3A), let value = scanner.value() else { return nil }
-            members.append((key, value))
-            if scanner.take(0x7D) { return scanner.isAtEnd ? members : nil }
+            guard scanner.take(0x3A), let value = scanner.value() else { return nil }
+            if key.dropFirst().dropLast().elementsEqual(wanted) { return value }
             guard scanner.take(0x2C) else { return nil }
         }
         return nil
     }
 
     /// The elements of a top-level array.
-    static func elements(of bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>]? {
+    static func elements(of bytes: [UInt8]) -> [ArraySlice<UInt8>]? {
         var scanner = JSONScanner(bytes: bytes)
         guard scanner.take(0x5B) else { return nil }
         var elements: [ArraySlice<UInt8>] = []
@@ -102,31 +98,16 @@ struct JSONScanner {
         return nil
     }
 
-    private init(bytes: ArraySlice<UInt8>) {
-        self.bytes = bytes
-        index = bytes.startIndex
-    }
+    private init(bytes: [UInt8]) { self.bytes = bytes }
 
     private mutating func skipSpace() {
-        while index < bytes.endIndex {
-            switch bytes[index] {
-            case 0x20, 0x09, 0x0A, 0x0D: index += 1
-            default: return
-            }
-        }
-    }
-
-    private var isAtEnd: Bool {
-        mutating get {
-            skipSpace()
-            return index == bytes.endIndex
-        }
+        while index < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[index]) { index += 1 }
     }
 
     /// Skips a mark, if it comes next.
     private mutating func take(_ mark: UInt8) -> Bool {
         skipSpace()
-        guard index < bytes.endIndex, bytes[index] == mark else { return false }
+        guard index < bytes.count, bytes[index] == mark else { return false }
         index += 1
         return true
     }
@@ -136,7 +117,7 @@ struct JSONScanner {
         skipSpace()
         let start = index
         var depth = 0
-        while index < bytes.endIndex {
+        while index < bytes.count {
             switch bytes[index] {
             case 0x22:
                 guard skipString() else { return nil }
@@ -160,7 +141,7 @@ struct JSONScanner {
 
     private mutating func skipString() -> Bool {
         index += 1
-        while index < bytes.endIndex {
+        while index < bytes.count {
             switch bytes[index] {
             case 0x22:
                 index += 1
@@ -170,25 +151,5 @@ struct JSONScanner {
             }
         }
         return false
-    }
-}
-
-/// The text of a JSON value.
-extension ArraySlice<UInt8> {
-    /// Whether it is this name in quotes, written without escapes.
-    func isName(_ name: StaticString) -> Bool {
-        guard count == name.utf8CodeUnitCount + 2 else { return false }
-        return name.withUTF8Buffer { dropFirst().dropLast().elementsEqual($0) }
-    }
-
-    var isNull: Bool { elementsEqual("null".utf8) }
-
-    /// The string that it is; throws ``MalformedEvent``.
-    func string() throws -> String {
-        guard count >= 2, first == 0x22, last == 0x22 else { throw MalformedEvent() }
-        // Escapes are rare, and somebody else's to know.
-        if contains(0x5C) { return try JSONDecoder().decode(String.self, from: Data(self)) }
-        guard let text = String(validating: dropFirst().dropLast(), as: UTF8.self) else { throw MalformedEvent() }
-        return text
     }
 }

@@ -5,7 +5,6 @@ import Synchronization
 final class LogSignals: Sendable {
     private struct State {
         var committed: [Shard: Int64] = [:]
-        var fresh = FreshEvents<StoredEvent>()
         var settled: [StreamName: Int64] = [:]
         var observers: [@Sendable (Position) -> Void] = []
     }
@@ -15,19 +14,7 @@ final class LogSignals: Sendable {
     /// Rings when a writer of this process has committed events, or something else asks the relay to look.
     let relayBell = Bell()
 
-    /// This process has committed events to its log.
-    func committed(_ events: [StoredEvent]) {
-        guard let last = events.last?.envelope.position else { return }
-        state.withLock { state in
-            for event in events {
-                let position = event.envelope.position
-                state.fresh.add(event, position.sequence, of: position.stream.shard, size: event.payload.count)
-            }
-        }
-        committed(last)
-    }
-
-    /// Events of this process's own log were committed, here or elsewhere.
+    /// Events of this process's own log were committed.
     func committed(_ position: Position) {
         state.withLock { state in
             let shard = position.stream.shard
@@ -41,18 +28,6 @@ final class LogSignals: Sendable {
         state.withLock { state in
             defer { state.committed.removeAll(keepingCapacity: true) }
             return state.committed
-        }
-    }
-
-    /// What was committed here and comes right behind `top` on a shard; see ``FreshEvents/take(_:after:limit:)``.
-    func takeFresh(_ shard: Shard, after top: Int64, limit: Int) -> [StoredEvent] {
-        state.withLock { $0.fresh.take(shard, after: top, limit: limit) }
-    }
-
-    /// Forgets what was committed here to a shard, nil for all of them.
-    func forgetFresh(_ shard: Shard? = nil) {
-        state.withLock { state in
-            if let shard { state.fresh.remove(shard) } else { state.fresh.removeAll() }
         }
     }
 

@@ -3,8 +3,8 @@ import Redis
 
 /// The names and commands of a stream in Redis. All keys of one stream share a hash tag.
 enum RelayStream {
-    /// Where writers wake relays of other processes; the payload is the stream's name.
-    static let wakeChannel = "ev:wake"
+    /// Where writers wake their log's relays in other processes; the payload is the position of what was committed.
+    static func wakeChannel(_ producer: Producer) -> String { "ev:wake:\(producer.rawValue)" }
 
     static func key(_ stream: StreamName) -> String { "ev:{\(stream)}" }
 

@@ -1,5 +1,6 @@
 import Chronology
 public import Events
+import Foundation
 import Identity
 
 /// An event as it stands in the outbox, on the stream and in a replay.
@@ -46,43 +47,44 @@ public struct StoredEvent: Sendable, Hashable {
         return account ?? envelope.position.stream.description
     }
 
-    /// Reads the JSON form; unknown attributes are ignored. Whether the payload is what its type says, and JSON at all,
-    /// is for whoever decodes that.
+    private struct Attributes: Decodable {
+        var specversion: String
+        var id: EventID
+        var type: String
+        var subject: String
+        var time: Timestamp
+        var dataschema: String
+        var sequence: String
+        var stream: String
+        var organization: OrganizationID?
+        var actor: UserID?
+        var causationid: EventID?
+        var correlationid: String?
+        var traceparent: String?
+    }
+
+    /// Reads the JSON form; unknown attributes are ignored.
     public init(encoded: [UInt8]) throws {
-        guard let members = JSONScanner.members(of: encoded[...]) else { throw MalformedEvent() }
-        func text(_ name: StaticString) throws -> String? {
-            guard let value = members.first(where: { $0.key.isName(name) })?.value, !value.isNull else { return nil }
-            return try value.string()
-        }
-        func optional<Value>(_ name: StaticString, _ make: (String) -> Value?) throws -> Value? {
-            guard let text = try text(name) else { return nil }
-            guard let value = make(text) else { throw MalformedEvent() }
-            return value
-        }
-        func required<Value>(_ name: StaticString, _ make: (String) -> Value?) throws -> Value {
-            guard let value = try optional(name, make) else { throw MalformedEvent() }
-            return value
-        }
-        let type = try required("type") { $0 }
-        let schema = try required("dataschema") { $0.split(separator: ":", omittingEmptySubsequences: false) }
-        let place = try required("stream") { $0 } + ":" + required("sequence") { $0 }
+        let attributes = try JSONDecoder().decode(Attributes.self, from: Data(encoded))
+        let schema = attributes.dataschema.split(separator: ":", omittingEmptySubsequences: false)
         guard
-            try text("specversion") == "1.0", schema.count == 3, schema[1] == type, let version = Int(schema[2]),
-            version > 0, let position = Position(place),
-            let data = members.first(where: { $0.key.isName("data") })?.value
+            attributes.specversion == "1.0", schema.count == 3, schema[1] == attributes.type,
+            let version = Int(schema[2]), version > 0,
+            let position = Position("\(attributes.stream):\(attributes.sequence)"),
+            let data = JSONScanner.member("data", of: encoded)
         else { throw MalformedEvent() }
         envelope = Envelope(
-            id: try required("id", EventID.init),
-            type: type,
+            id: attributes.id,
+            type: attributes.type,
             version: version,
-            time: try required("time", Timestamp.init),
-            subject: try required("subject") { $0 },
+            time: attributes.time,
+            subject: attributes.subject,
             position: position,
-            organization: try optional("organization", OrganizationID.init),
-            actor: try optional("actor", UserID.init),
-            causationID: try optional("causationid", EventID.init),
-            correlationID: try text("correlationid"),
-            traceparent: try text("traceparent")
+            organization: attributes.organization,
+            actor: attributes.actor,
+            causationID: attributes.causationid,
+            correlationID: attributes.correlationid,
+            traceparent: attributes.traceparent
         )
         payload = Array(data)
     }
@@ -100,7 +102,7 @@ public struct StoredEvent: Sendable, Hashable {
 
     /// Reads what ``encodedList(_:)`` wrote.
     public static func list(encoded: [UInt8]) throws -> [StoredEvent] {
-        guard let elements = JSONScanner.elements(of: encoded[...]) else { throw MalformedEvent() }
+        guard let elements = JSONScanner.elements(of: encoded) else { throw MalformedEvent() }
         return try elements.map { try StoredEvent(encoded: Array($0)) }
     }
 }
@@ -115,13 +117,18 @@ enum EventPayload {
 
     /// The payload of an event; throws ``EventTooLarge``.
     static func encode<E: Event>(_ event: E) throws -> [UInt8] {
-        let bytes = try PayloadCoding.encode(event)
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let bytes = Array(try encoder.encode(event))
         guard bytes.count <= limit else { throw EventTooLarge(type: E.type, bytes: bytes.count) }
         return bytes
     }
 
     /// The event of a payload; unknown members are ignored.
     static func decode<E: Event>(_ type: E.Type, from payload: [UInt8]) throws -> E {
-        try PayloadCoding.decode(type, from: payload)
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(type, from: Data(payload))
     }
 }

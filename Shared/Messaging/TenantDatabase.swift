@@ -76,7 +76,7 @@ public struct TenantDatabase: Sendable {
         shard: Shard,
         _ body: (WriteTransaction) async throws -> Result
     ) async throws -> Result {
-        let (result, ledger, events) = try await pool.transaction(in: organization) { connection in
+        let (result, ledger, last) = try await pool.transaction(in: organization) { connection in
             let ledger = WriteLedger(connection, producer: producer, shard: shard, clock: clock)
             let transaction = WriteTransaction(ledger, organization: organization, now: clock.now)
             let result = try await body(transaction)
@@ -85,9 +85,9 @@ public struct TenantDatabase: Sendable {
             return (result, ledger, try await ledger.commit())
         }
         try await Failpoint.hit(.requestAfterCommit)
-        signals.committed(events)
+        if let last { signals.committed(last) }
         await ledger.runActions()
-        if let last = events.last?.envelope.position { RequestScope.current?.record(last) }
+        if let last { RequestScope.current?.record(last) }
         return result
     }
 }

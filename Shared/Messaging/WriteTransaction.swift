@@ -146,25 +146,6 @@ struct OutgoingEvent: Sendable {
     var correlationID: String?
     var traceparent: String?
     var payload: [UInt8]
-
-    func stored(at position: Position) -> StoredEvent {
-        StoredEvent(
-            envelope: Envelope(
-                id: id,
-                type: type,
-                version: version,
-                time: time,
-                subject: subject,
-                position: position,
-                organization: organization,
-                actor: actor,
-                causationID: causationID,
-                correlationID: correlationID,
-                traceparent: traceparent
-            ),
-            payload: payload
-        )
-    }
 }
 
 /// What a transaction still has to do at its end: number and insert its events, keep an answer, run actions.
@@ -214,17 +195,15 @@ final class WriteLedger: Sendable {
         )
     }
 
-    /// Numbers and inserts the events in the same round trip as COMMIT; gives them as they stand in the outbox now.
-    func commit() async throws -> [StoredEvent] {
+    /// Numbers and inserts the events in the same round trip as COMMIT; where they ended, nil if there were none.
+    func commit() async throws -> Position? {
         let events = contents.withLock { $0.events }
         guard let producer, !events.isEmpty else {
             _ = try await connection.commit(with: [])
-            return []
+            return nil
         }
         let rows = try await connection.commit(with: [Self.insertion(of: events, shard: shard)])
-        let first: Int64 = try rows[0][0].get("last") - Int64(events.count) + 1
-        let stream = StreamName(producer, shard)
-        return events.enumerated().map { place, event in event.stored(at: Position(stream, first + Int64(place))) }
+        return Position(StreamName(producer, shard), try rows[0][0].get("last"))
     }
 
     /// Takes the numbers under the shard's row lock, which is held until the commit right behind it.

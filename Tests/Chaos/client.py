@@ -9,6 +9,8 @@ from judge import PASSING, Answer
 
 # Longer than a gateway lets a service think; what has not come by then is "maybe".
 PATIENCE = 15
+# Positions are good for ten minutes; who was idle for longer has none to send.
+POSITION_AGE = 540
 
 
 class Maybe(Exception):
@@ -31,6 +33,7 @@ class Session:
         self.expires_at = 0.0
         # The newest place it was told of; sent along or not, as a client likes.
         self.position = None
+        self.position_at = 0.0
         self.sends_position = True
         # When a refresh was first tried whose outcome is not known.
         self.refresh_in_doubt = None
@@ -48,7 +51,7 @@ class Session:
         sent = {"Accept": "application/json", **(headers or {})}
         if not bare and self.access:
             sent.setdefault("Authorization", f"Bearer {self.access}")
-            if self.position and self.sends_position:
+            if self.position and self.sends_position and time.monotonic() - self.position_at < POSITION_AGE:
                 sent.setdefault("Taskflow-Position", self.position)
         data = None
         if body is not None:
@@ -82,6 +85,7 @@ class Session:
             self.judge.canaries(answer, self.canary)
         if answer.headers.get("Taskflow-Position"):
             self.position = answer.headers["Taskflow-Position"]
+            self.position_at = time.monotonic()
         return answer
 
     def _connection(self, name, patience):

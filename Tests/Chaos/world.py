@@ -68,7 +68,7 @@ def found(bench, organization):
     position = manager.position
     for who in ("manager-2", "developer-1", "developer-2", "admin"):
         person = organization.people[who]
-        person.position = position
+        person.position, person.position_at = position, manager.position_at
         insist(lambda: person.call("GET", f"/api/project/{base['id']}/tasks/"), 30)
 
 

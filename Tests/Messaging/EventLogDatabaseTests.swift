@@ -82,24 +82,6 @@ struct EventLogDatabaseTests {
         }
     }
 
-    @Test("What a relay was handed by its own process stands on the stream as it stands in the outbox")
-    func handedOver() async throws {
-        let log = try await LogFixture()
-        let organization = log.organization()
-        let relay = log.makeRelay()
-        try await log.run([relay.run]) {
-            var last = try await log.say(1, in: organization)
-            for task in 2...40 { last = try await log.say(Int64(task), in: organization) }
-            let whole = last.sequence
-            try await eventually { try await log.stream(last.stream) == Array(1...whole) }
-            let reply = try await log.redis.send([RedisCommand("XRANGE", RelayStream.key(last.stream), "-", "+")])
-            let onStream = RelayStream.entries(from: try #require(reply.first)).map(\.event)
-            let kept = try await OutboxTable(pool: log.producer.pool, producer: .task)
-                .events(after: [(last.stream.shard, 0)], limit: 100)
-            #expect(onStream == (kept[last.stream.shard] ?? []).map { $0.encoded() })
-        }
-    }
-
     @Test("A server that loses everything is filled again, and nothing is applied twice")
     func flushed() async throws {
         let log = try await LogFixture()

@@ -55,34 +55,6 @@ struct LogRulesTests {
         #expect(state.held == [shards[1]])
     }
 
-    @Test("What was just committed is taken in order, to the first hole, once")
-    func freshEvents() {
-        var fresh = FreshEvents<Int64>()
-        for number in [7, 5, 6, 9] as [Int64] { fresh.add(number, number, of: shards[0], size: 1) }
-        fresh.add(5, 5, of: shards[1], size: 1)
-        #expect(fresh.take(shards[0], after: 3, limit: 10) == [])
-        for number in [5, 6, 7, 9] as [Int64] { fresh.add(number, number, of: shards[0], size: 1) }
-        #expect(fresh.take(shards[0], after: 4, limit: 2) == [5, 6])
-        #expect(fresh.take(shards[0], after: 6, limit: 10) == [7])
-        #expect(fresh.take(shards[0], after: 8, limit: 10) == [9])
-        #expect(fresh.count == 1)
-        fresh.remove(shards[1])
-        #expect(fresh.count == 0)
-    }
-
-    @Test("What a stream has already is forgotten, and nothing is kept without bound")
-    func freshEventsAreFew() {
-        var fresh = FreshEvents<Int64>()
-        for number in 1...10 as ClosedRange<Int64> { fresh.add(number, number, of: shards[0], size: 1) }
-        #expect(fresh.take(shards[0], after: 10, limit: 10) == [])
-        #expect(fresh.count == 0)
-        for number in 1...2049 as ClosedRange<Int64> { fresh.add(number, number, of: shards[0], size: 1) }
-        #expect(fresh.count == 1)
-        #expect(fresh.take(shards[0], after: 0, limit: 10) == [])
-        for number in 1...5 as ClosedRange<Int64> { fresh.add(number, number, of: shards[2], size: 1_000_000) }
-        #expect(fresh.count == 1)
-    }
-
     @Test("Numbers older than what is kept are not asked for for ever")
     func relayNothingKept() {
         var state = RelayState()

@@ -20,10 +20,6 @@ enum LogMutant: CaseIterable {
     case outboxOutsideTransaction
     /// Numbers are taken without holding the shard's row to the commit.
     case numberWithoutLock
-    /// Of what a process remembers of its commits, the relay publishes what comes after a hole as well.
-    case rememberedPastHole
-    /// A process tells its relay of events before they are committed.
-    case rememberedBeforeCommit
 }
 
 /// Whoever calls servers; what it had in hand dies with it.
@@ -306,24 +302,8 @@ final class LogWorld {
             return events
         }
         let early = mutant == .outboxOutsideTransaction ? publish() : nil
-        let here = relays[random.below(relays.count)]
-        if mutant == .rememberedBeforeCommit {
-            for (place, change) in changed.enumerated() {
-                here.remember(
-                    SimulatedEvent(
-                        ident: change.ident,
-                        sequence: first + Int64(place) + 1,
-                        aggregate: change.aggregate,
-                        version: 1
-                    ),
-                    shard
-                )
-            }
-        }
         transaction.writes.append { [self] in
-            let events = early ?? publish()
-            committed[shard] += events
-            if random.chance(70) { for event in events { here.remember(event, shard) } }
+            committed[shard] += early ?? publish()
             for relay in relays where random.chance(60) { relay.hear(shard, last) }
         }
         if !isCalm, random.chance(10) {

@@ -11,9 +11,6 @@ final class SimulatedRelay: Caller {
     private var knownRun = 0
     private var isResting = false
     private var remembered: [Shard: Int64] = [:]
-    private var fresh = FreshEvents<SimulatedEvent>()
-    /// For the mutant that knows of no holes.
-    private var heard: [Shard: Set<Int64>] = [:]
 
     init(number: Int, world: LogWorld) {
         self.number = number
@@ -25,7 +22,6 @@ final class SimulatedRelay: Caller {
         state = RelayState()
         held = []
         remembered = [:]
-        fresh.removeAll()
         knownRun = world.redis.run
         refreshLocks()
         loop()
@@ -36,13 +32,6 @@ final class SimulatedRelay: Caller {
         isAlive = false
         world.postgres.release(holder: number, prefix: "relay")
         world.after(world.random.within(50...400)) { [self] in if !isAlive { start() } }
-    }
-
-    /// An event that this process has committed.
-    func remember(_ event: SimulatedEvent, _ shard: Int) {
-        guard isAlive else { return }
-        fresh.add(event, event.sequence, of: LogWorld.shards[shard], size: 1)
-        heard[LogWorld.shards[shard], default: []].insert(event.sequence)
     }
 
     /// A commit that this process was told of.
@@ -70,7 +59,6 @@ final class SimulatedRelay: Caller {
             knownRun = world.redis.run
             doubt()
         }
-        if !state.unknown.isEmpty { fresh.removeAll() }
         switch state.next(at: world.instant, isPaused: !world.isCalm && world.random.chance(3)) {
         case .askTops(let shards): askTops(shards)
         case .askCommitted:
@@ -131,47 +119,28 @@ final class SimulatedRelay: Caller {
     }
 
     private func publish(_ places: [(shard: Shard, top: Int64)]) {
-        var batches: [Shard: [SimulatedEvent]] = [:]
-        for (shard, top) in places {
-            var top = top
-            if world.mutant == .rememberedPastHole, let next = heard[shard]?.filter({ $0 > top }).min() {
-                top = next - 1
-            }
-            batches[shard] = fresh.take(shard, after: top, limit: 4)
-        }
-        let missing = places.filter { batches[$0.shard]?.isEmpty ?? true }
-        guard !missing.isEmpty else { return append(batches, places) }
         world.callPostgres(self) { postgres in
-            missing.map { postgres.events(after: $0.top, shard: $0.shard.number, limit: 4) }
-        } _: { [self] found in
-            guard let found else { return failed() }
-            for (place, events) in zip(missing, found) { batches[place.shard] = events }
-            append(batches, places)
-        }
-    }
-
-    private func append(_ batches: [Shard: [SimulatedEvent]], _ places: [(shard: Shard, top: Int64)]) {
-        var sent: [(shard: Shard, top: Int64, events: [SimulatedEvent])] = []
-        for (shard, top) in places {
-            guard let events = batches[shard], !events.isEmpty else {
-                state.nothingKept(shard)
-                continue
+            places.map { postgres.events(after: $0.top, shard: $0.shard.number, limit: 4) }
+        } _: { [self] batches in
+            guard let batches else { return failed() }
+            var sent: [(shard: Shard, top: Int64, events: [SimulatedEvent])] = []
+            for ((shard, top), events) in zip(places, batches) {
+                if events.isEmpty { state.nothingKept(shard) } else { sent.append((shard, top, events)) }
             }
-            sent.append((shard, top, events))
-        }
-        guard !sent.isEmpty else { return loop() }
-        // A server that dies between two streams has appended to the first and not to the second.
-        let most = !world.isCalm && world.random.chance(5) ? world.random.below(sent.count) : sent.count
-        let mutant = world.mutant
-        world.callRedis(self) { redis in
-            sent.prefix(most).map { redis.append($0.events, shard: $0.shard.number, after: $0.top, mutant: mutant) }
-        } _: { [self] tops in
-            guard let tops, tops.count == sent.count else { return failed() }
-            for (batch, top) in zip(sent, tops) {
-                guard let last = batch.events.last?.sequence else { continue }
-                if state.appended(batch.shard, upTo: last, answer: top) { remembered[batch.shard] = top }
+            guard !sent.isEmpty else { return loop() }
+            // A server that dies between two streams has appended to the first and not to the second.
+            let most = !world.isCalm && world.random.chance(5) ? world.random.below(sent.count) : sent.count
+            let mutant = world.mutant
+            world.callRedis(self) { redis in
+                sent.prefix(most).map { redis.append($0.events, shard: $0.shard.number, after: $0.top, mutant: mutant) }
+            } _: { [self] tops in
+                guard let tops, tops.count == sent.count else { return failed() }
+                for (batch, top) in zip(sent, tops) {
+                    guard let last = batch.events.last?.sequence else { continue }
+                    if state.appended(batch.shard, upTo: last, answer: top) { remembered[batch.shard] = top }
+                }
+                loop()
             }
-            loop()
         }
     }
 }
