@@ -22,10 +22,14 @@ struct EventApplier: Sendable {
     /// Applies events without a hole between them, all in one transaction.
     func apply(_ events: [Incoming], of stream: StreamName) async throws {
         guard let first = events.first else { return }
+        var applied: [Envelope] = []
         try await commit(CursorStep(events), first.lineage, of: stream) { ledger, held in
-            for event in events { try await apply(event, of: stream, ledger, held) }
+            for event in events {
+                if let envelope = try await apply(event, of: stream, ledger, held) { applied.append(envelope) }
+            }
             try await Failpoint.hit(.readerInTransaction)
         }
+        for envelope in applied { note(envelope) }
         if let time = try? StoredEvent(encoded: first.event).envelope.time {
             metrics.applied(database.clock.now - time)
         }
@@ -57,7 +61,7 @@ struct EventApplier: Sendable {
 
     /// Tries a parked event again. False if there was nothing to do; throws what the handler throws.
     func retry(_ position: Position) async throws -> Bool {
-        let done = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?)? in
+        let done = try await database.pool.transaction(in: nil) { connection -> (WriteLedger, Position?, Envelope)? in
             let ledger = makeLedger(connection, position.stream)
             guard let row = try await connection.query(ParkedTable.lock(position)).first else { return nil }
             let text: String = try row.get("event")
@@ -66,11 +70,12 @@ struct EventApplier: Sendable {
             }
             try await handle(event, ledger)
             connection.send(ParkedTable.removal(position))
-            return (ledger, try await ledger.commit())
+            return (ledger, try await ledger.commit(), event.envelope)
         }
-        guard let (ledger, own) = done else { return false }
+        guard let (ledger, own, envelope) = done else { return false }
         if let own { database.signals.committed(own) }
         await ledger.runActions()
+        note(envelope)
         return true
     }
 
@@ -82,10 +87,10 @@ struct EventApplier: Sendable {
 
     /// Says in the log that an event failed; loudly if it will not be tried again.
     func report(_ position: Position, _ event: StoredEvent?, _ error: any Error, isHopeless: Bool) {
-        let details: Logger.Metadata = [
-            "position": "\(position)", "type": "\(event?.envelope.type ?? "?")",
-            "subject": "\(event?.envelope.subject ?? "?")", "error": "\(reason(error))",
-        ]
+        var details = event.map { Self.details(of: $0.envelope) } ?? ["type": "?"]
+        details["position"] = "\(position)"
+        details["subject"] = "\(event?.envelope.subject ?? "?")"
+        details["error"] = "\(reason(error))"
         metrics.failed(position.stream)
         if isHopeless {
             metrics.parked(position.stream)
@@ -93,6 +98,23 @@ struct EventApplier: Sendable {
         } else {
             logger.warning("an event failed and will be tried again", metadata: details)
         }
+    }
+
+    /// Says in the log that an event has been applied, by whose request and in which trace it came about.
+    private func note(_ envelope: Envelope) {
+        guard logger.logLevel <= .info else { return }
+        logger.info("event", metadata: Self.details(of: envelope))
+    }
+
+    private static func details(of envelope: Envelope) -> Logger.Metadata {
+        var details: Logger.Metadata = ["position": "\(envelope.position)", "type": "\(envelope.type)"]
+        if let organization = envelope.organization { details["organization"] = "\(organization)" }
+        if let request = envelope.correlationID { details["request_id"] = "\(request)" }
+        // version-trace-parent-flags: W3C Trace Context, section 3.2.
+        if let parts = envelope.traceparent?.split(separator: "-"), parts.count == 4 {
+            details["trace_id"] = "\(parts[1])"
+        }
+        return details
     }
 
     /// What to write down of an error.
@@ -146,19 +168,20 @@ struct EventApplier: Sendable {
         if ledger.hasActions { try? await CursorTable(pool: database.pool).settle(end) }
     }
 
+    /// Gives the event's envelope if a handler has had it.
     private func apply(
         _ incoming: Incoming,
         of stream: StreamName,
         _ ledger: WriteLedger,
         _ held: Set<ParkedTable.Aggregate>
-    ) async throws {
+    ) async throws -> Envelope? {
         let position = Position(stream, incoming.sequence)
         guard let event = try? StoredEvent(encoded: incoming.event), event.envelope.position == position else {
             throw UnreadableEvent(reason: "no event that can be read")
         }
         guard handlers.handlers[event.envelope.type] != nil else {
             metrics.skipped()
-            return
+            return nil
         }
         let aggregate = aggregate(of: event)
         guard !held.contains(aggregate) else {
@@ -174,9 +197,10 @@ struct EventApplier: Sendable {
                     event: incoming.event
                 )
             )
-            return
+            return nil
         }
         try await handle(event, ledger)
+        return event.envelope
     }
 
     private func handle(_ event: StoredEvent, _ ledger: WriteLedger) async throws {

@@ -260,6 +260,14 @@ import Testing
         let world = try await AuthWorld()
         let email = AuthWorld.email()
         for _ in 0..<6 { #expect(await code { try await world.logIn(email) } == "invalid-credentials") }
+        // The name is kept as a keyed hash: who reads the table learns no address that somebody tried.
+        let rows = try await world.database.pool.query(
+            "SELECT row_to_json(t)::text AS row, name_hash FROM login_throttle t"
+        )
+        let hash = SQLBytes(AuthSecrets(AuthWorld.secrets).nameHash(email))
+        #expect(try rows.contains { try $0.get("name_hash", as: SQLBytes.self) == hash })
+        let name = try #require(email.split(separator: "@").first)
+        #expect(try !rows.contains { try $0.get("row", as: String.self).contains(name) })
         _ = try await world.signUp(email)
         #expect(await code { try await world.logIn(email) } == "invalid-credentials", "locked before it existed")
     }

@@ -3,11 +3,12 @@
 An organization of 100,000 tasks that only the owners of its data know, as after the loss of everybody else's tables, and
 the loss of all that Notification keeps of tasks and projects, of the companies at work too.
 """
+import re
 import time
 import uuid
 
 from load import Company, Load
-from stage import Stage, expect
+from stage import SERVICES, Stage, expect
 
 TASKS, LIMIT = 100_000, 120
 LOST = ["task", "task_collaborator", "project"]
@@ -45,10 +46,28 @@ def drill(binary, say, keep=False):
             company.check()
         again = stage.run("rebuild", "notification").stdout
         expect(" 0 rows removed, 0 written" in again, f"a second run changes something: {again}")
+        status(stage, say)
         refused = stage.run("rebuild", "auth", check=False)
         expect(refused.returncode == 64 and "keeps no read models" in refused.stderr, f"auth: {refused}")
     finally:
         stage.close(keep)
+
+
+def status(stage, say):
+    """BUS-16: `taskflow events status` names every outbox and every cursor, and which service does not answer."""
+    told = stage.run("events", "status").stdout
+    expect([line for line in told.splitlines() if not line.startswith(" ")] == SERVICES, f"other services: {told}")
+    depths, lags = re.findall(r"depth=(\d+)", told), re.findall(r"lag=(-?\d+)", told)
+    expect(len(depths) == 16 * 4 and set(depths) == {"0"}, f"outboxes: {told}")
+    heads = stage.log_heads()
+    for stream, newest, published in re.findall(r"stream=(\S+)  newest=(\d+)  published=(\d+)", told):
+        expect(int(newest) == int(published) == heads[stream], f"{stream}: {newest}, {published}, {heads[stream]}")
+    expect(lags and set(lags) == {"0"}, f"cursors: {told}")
+    expect(set(re.findall(r"parked=(\d+)", told)) == {"0"}, f"parked: {told}")
+    stage.named("notification")[0].stop()
+    told = stage.run("events", "status").stdout
+    expect("does not answer" in told and told.count("depth=") == 16 * 4, f"with Notification gone: {told}")
+    say(f"events status: {len(depths)} outboxes, {len(lags)} cursors, all at the end; a service that is gone is named")
 
 
 def count(stage, table):

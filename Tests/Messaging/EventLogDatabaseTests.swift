@@ -282,6 +282,34 @@ struct EventLogDatabaseTests {
         }
     }
 
+    @Test("CON-4: of one organization at most 16 wait, and they leave room for another's")
+    func waitingIsShared() async throws {
+        let log = try await LogFixture()
+        let loud = log.organization()
+        let quiet = log.organization()
+        let watch = CursorWatch(database: log.consumer, producers: [.task], logger: log.logger)
+        let never = Position(StreamName(.task, Shard.all[0]), 1_000_000)
+        let start = ContinuousClock.now
+        let refusedAtOnce = await withTaskGroup(of: (OrganizationID, Duration).self) { group in
+            for (organization, count) in [(loud, 25), (quiet, 10)] {
+                for _ in 0..<count {
+                    group.addTask {
+                        await #expect(throws: Failure.self) {
+                            try await watch.wait(for: [never], organization: organization, timeout: .seconds(4))
+                        }
+                        return (organization, ContinuousClock.now - start)
+                    }
+                }
+            }
+            var refused: [OrganizationID: Int] = [:]
+            for await (organization, after) in group where after < .seconds(3) {
+                refused[organization, default: 0] += 1
+            }
+            return refused
+        }
+        #expect(refusedAtOnce == [loud: 9])
+    }
+
     @Test("What is done after the commit is over before anybody is told")
     func settledAfterActions() async throws {
         let log = try await LogFixture()
