@@ -198,7 +198,7 @@ public final class EventRelay: Service, Sendable {
     private func publish(_ places: [(shard: Shard, top: Int64)], _ state: inout RelayState, _ outbox: OutboxTable)
         async throws
     {
-        let batches = try await outbox.events(after: places, limit: max(16, 512 / places.count))
+        let batches = try await outbox.events(after: places)
         var sent: [(shard: Shard, events: [StoredEvent])] = []
         var commands: [RedisCommand] = []
         for (shard, top) in places {
