@@ -26,6 +26,7 @@ MODULES = [
     "test_limits",
     "test_browsers",
     "test_operations",
+    "test_traces",
     "test_rates",
     "test_tokens",
     "test_accounts",

@@ -327,35 +327,6 @@ class Accounts(unittest.TestCase):
         self.assertEqual(self.log_in(person.email.upper(), support.PASSWORD).status, 200)
         self.assertEqual(person.patch("/api/account/", {"email": "other@example.com"}).status, 422)
 
-    def test_GW_17_one_trace_from_the_gateway_to_the_outbox_and_every_reader(self):
-        person = self.support.sign_up()
-        trace = os.urandom(16).hex()
-
-        def records():
-            lines = self.place.log.read_text(errors="replace").splitlines()
-            return [json.loads(line) for line in lines if trace in line and line.startswith("{")]
-
-        answer = self.post(
-            "/api/project_management/projects/",
-            {"name": f"Traced {trace[:8]}"},
-            f"Authorization: Bearer {person.access}",
-            f"traceparent: 00-{trace}-{'1' * 16}-01",
-        )
-        self.assertEqual(answer.status, 201, answer.body)
-        # Gateway and Project say so of the request, Task and Notification of the event.
-        found = self.support.eventually(
-            lambda: (r := records()) and len({x["service"] for x in r if x["message"] == "event"}) == 2 and r
-        )
-        requests = {r.get("service", "gateway") for r in found if r["message"] == "request"}
-        self.assertEqual(requests, {"gateway", "project"}, found)
-        readers = {r["service"] for r in found if r["message"] == "event" and r["type"] == "project.created"}
-        self.assertEqual(readers, {"task", "notification"}, found)
-        self.assertEqual(len({r["request_id"] for r in found}), 1, found)
-        rows = self.place.sql(
-            f"SELECT type, correlation_id FROM project.outbox WHERE traceparent LIKE '00-{trace}-%' ORDER BY seq"
-        )
-        self.assertIn(["project.created", found[0]["request_id"]], rows)
-
     def test_AUTH_12_what_happened_is_written_down_without_secrets(self):
         support = self.support
         trace = os.urandom(16).hex()

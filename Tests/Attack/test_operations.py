@@ -313,12 +313,3 @@ class Logs(unittest.TestCase):
             if line:
                 self.assertIsInstance(json.loads(line), dict)
                 self.assertFalse([b for b in line if b < 0x20 or b == 0x7F])
-
-
-class Traces(unittest.TestCase):
-    def test_GW_17_request_and_trace_are_in_the_log_beside_each_other(self):
-        place = lab.shared()
-        trace = os.urandom(16).hex()
-        answer = place.ask("/nothing", f"traceparent: 00-{trace}-{'1' * 16}-01")
-        record = lab.wait(lambda: next((r for r in place.logs() if r.get("trace_id") == trace), None), 5)
-        self.assertEqual(record["request_id"], answer.json["request_id"])
