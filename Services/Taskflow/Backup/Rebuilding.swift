@@ -75,6 +75,7 @@ struct Rebuilding {
                     """
                 )
             }
+            // Waits for what was only sent, so that the time is that of the whole work.
             _ = try await transaction.query("SELECT 1")
             outcome.held = clock.now - begun
             return outcome

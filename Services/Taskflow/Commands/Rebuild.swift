@@ -1,4 +1,5 @@
 import ArgumentParser
+import Chronology
 import Postgres
 import ServiceKit
 
@@ -62,10 +63,9 @@ struct Rebuild: AsyncParsableCommand {
                 written += change.written
             }
         }
-        let milliseconds = longest.components.seconds * 1000 + longest.components.attoseconds / 1_000_000_000_000_000
         Program.say(
             "rebuild: \(service.rawValue), \(removed) rows removed, \(written) written; writers of a shard waited for at "
-                + "most \(milliseconds) ms"
+                + "most \(longest.wholeMicroseconds / 1000) ms"
         )
     }
 
@@ -90,6 +90,7 @@ struct Rebuild: AsyncParsableCommand {
             {
                 // Somebody held a row for longer than we wait.
             }
+            // Writers go first, and the reader gets time to catch up: nothing tells of either.
             try await Task.sleep(for: .milliseconds(300))
         }
     }
