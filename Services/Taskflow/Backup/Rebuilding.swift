@@ -52,10 +52,10 @@ struct Rebuilding {
                 let rows = try await transaction.query(
                     "SELECT seq FROM \(unsafe: producer.rawValue).event_log WHERE shard = \(shard) FOR UPDATE"
                 )
-                heads["\(producer.rawValue).\(shard < 10 ? "0" : "")\(shard)"] = try rows.first?.get("seq") ?? 0
+                heads[Self.stream(of: producer, shard)] = try rows.first?.get("seq") ?? 0
             }
             var outcome = Outcome()
-            outcome.skipped = try await lost(heads, in: transaction)
+            outcome.skipped = try await lost(heads, shard, in: transaction)
             try await waitForReader(heads.filter { !outcome.skipped.contains($0.key) }, begun + patience, transaction)
             // Whoever applies an event has the cursor's row first.
             let streams = heads.keys.sorted()
@@ -83,20 +83,28 @@ struct Rebuilding {
     }
 
     /// Streams whose next event the producer has given up: their reader could wait for ever.
-    private func lost(_ heads: [String: Int64], in transaction: PostgresTransaction) async throws -> [String] {
+    private func lost(
+        _ heads: [String: Int64],
+        _ shard: Int,
+        in transaction: PostgresTransaction
+    ) async throws -> [String] {
         var lost: [String] = []
-        for (stream, head) in heads.sorted(by: { $0.key < $1.key }) where head > 0 {
-            let producer = stream.prefix { $0 != "." }
+        for producer in producers {
+            let stream = Self.stream(of: producer, shard)
             let rows = try await transaction.query(
                 """
-                SELECT FROM \(schema).cursor c WHERE c.stream = \(stream) AND c.seq < \(head) AND NOT EXISTS (
-                    SELECT FROM \(unsafe: String(producer)).outbox o
-                    WHERE o.shard = \(Int(stream.suffix(2)) ?? 0) AND o.seq = c.seq + 1)
+                SELECT FROM \(schema).cursor c WHERE c.stream = \(stream) AND c.seq < \(heads[stream] ?? 0) AND NOT EXISTS (
+                    SELECT FROM \(unsafe: producer.rawValue).outbox o WHERE o.shard = \(shard) AND o.seq = c.seq + 1)
                 """
             )
             if !rows.isEmpty { lost.append(stream) }
         }
         return lost
+    }
+
+    /// As the log names it: ``Events/StreamName``.
+    private static func stream(of producer: ServiceName, _ shard: Int) -> String {
+        "\(producer.rawValue).\(shard < 10 ? "0" : "")\(shard)"
     }
 
     private func waitForReader(
