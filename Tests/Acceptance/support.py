@@ -30,6 +30,10 @@ SIGN_UP, LOG_IN, REFRESH = "/api/account/signup/", "/api/account/login/", "/api/
 RESET, SWITCH, PICTURE = (
     f"/api/account/{name}/" for name in ("request-reset-password", "switch-organization", "profile-pic"))
 NOTICES, PREFERENCES = "/api/notifications/", "/api/notifications/preferences/"
+# One pixel.
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
+    "0000000049454e44ae426082")
 _count = itertools.count(1)
 _run = uuid.uuid4().hex[:8]
 
@@ -295,6 +299,16 @@ def member_of(admin, address, role="DEVELOPER"):
     wanted = admin.login_answer["organization"]["id"]
     eventually(lambda: wanted in [o["id"] for o in log_in(address).login_answer["organizations"]])
     return wanted
+
+
+def upload(client, data, name="a.png", kind="image/png", field="profile_img", **headers):
+    """Makes a file the person's picture; gives the answer."""
+    boundary = "xyz123"
+    declared = f"Content-Type: {kind}\r\n" if kind else ""
+    raw = (f"--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n"
+           f"{declared}\r\n").encode() + data + f"\r\n--{boundary}--\r\n".encode()
+    kind_of_body = f"multipart/form-data; boundary={boundary}"
+    return client.put(PICTURE, raw=raw, headers={"Content-Type": kind_of_body, **headers})
 
 
 class Case(unittest.TestCase):

@@ -231,17 +231,6 @@ class Sessions(Case):
 
 
 class Profile(Case):
-    PNG = bytes.fromhex(
-        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
-        "0000000049454e44ae426082")
-
-    def upload(self, client, data, name="a.png", kind="image/png", field="profile_img"):
-        boundary = "xyz123"
-        raw = (f"--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n"
-               f"Content-Type: {kind}\r\n\r\n").encode() + data + f"\r\n--{boundary}--\r\n".encode()
-        return client.put("/api/account/profile-pic/", raw=raw,
-                          headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
-
     def test_names(self):
         client = sign_up()
         body = self.ok(client.patch("/api/account/", {"first_name": "Grace"}))
@@ -254,24 +243,24 @@ class Profile(Case):
 
     def test_picture(self):
         client = sign_up()
-        url = self.ok(self.upload(client, self.PNG))["profile_img"]
+        url = self.ok(upload(client, PNG))["profile_img"]
         path = urllib.parse.urlsplit(url).path
         picture = Client().get(path)
         self.assertEqual(picture.status, 200)
-        self.assertEqual(picture.body, self.PNG)
+        self.assertEqual(picture.body, PNG)
         self.assertEqual(picture.headers["Content-Type"], "image/png")
         self.assertEqual(self.ok(client.get("/api/account/"))["user"]["profile_img"], url)
-        self.problem(self.upload(client, b"<svg/>", "a.svg", "image/svg+xml"), 422, pointer="/profile_img")
-        self.problem(self.upload(client, b"GIF89a" + b"\0" * 20, "a.png", "image/png"), 422, pointer="/profile_img")
-        self.problem(self.upload(client, self.PNG, field="other"), 422)
-        self.assertIn(self.upload(client, self.PNG + b"\0" * (5 * 1024 * 1024 + 1)).status, (422,))
+        self.problem(upload(client, b"<svg/>", "a.svg", "image/svg+xml"), 422, pointer="/profile_img")
+        self.problem(upload(client, b"GIF89a" + b"\0" * 20, "a.png", "image/png"), 422, pointer="/profile_img")
+        self.problem(upload(client, PNG, field="other"), 422)
+        self.assertIn(upload(client, PNG + b"\0" * (5 * 1024 * 1024 + 1)).status, (422,))
         self.assertEqual(client.delete("/api/account/profile-pic/").status, 204)
         self.assertIsNone(self.ok(client.get("/api/account/"))["user"]["profile_img"])
 
     def test_too_large_a_body_is_413(self):
         client = sign_up()
         try:
-            answer = self.upload(client, self.PNG + b"\0" * (6 * 1024 * 1024 + 10))
+            answer = upload(client, PNG + b"\0" * (6 * 1024 * 1024 + 10))
         except (BrokenPipeError, ConnectionResetError):
             return  # refused while we were still sending
         self.problem(answer, 413)

@@ -55,19 +55,12 @@ class AuditPictures(Case):
                     webp,
                      "image/webp")}
 
-    def upload(self, client, data, name="a.png", kind="image/png", field="profile_img", **kw):
-        boundary = "xyz123"
-        declared = f"Content-Type: {kind}\r\n" if kind else ""
-        raw = (f"--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n"
-               f"{declared}\r\n").encode() + data + f"\r\n--{boundary}--\r\n".encode()
-        return client.put(PICTURE, raw=raw, headers={"Content-Type": f"multipart/form-data; boundary={boundary}", **kw})
-
     def test_four_formats(self):
         client = sign_up()
         urls = set()
         for ending, (make, kind) in self.KINDS.items():
             with self.subTest(ending=ending):
-                answer = self.upload(client, make(), f"me.{ending}", kind)
+                answer = upload(client, make(), f"me.{ending}", kind)
                 body = self.ok(answer)
                 self.assertEqual(set(body), {"profile_img"})
                 self.assertEqual(answer.headers["Cache-Control"], "no-store")
@@ -85,7 +78,7 @@ class AuditPictures(Case):
 
     def test_limits(self):
         client = sign_up()
-        self.ok(self.upload(client, png()))
+        self.ok(upload(client, png()))
         before = self.ok(client.get("/api/account/"))["user"]["profile_img"]
         cases = {
             "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a.svg", "image/svg+xml"),
@@ -102,12 +95,12 @@ class AuditPictures(Case):
         }
         for name, (data, file, kind) in cases.items():
             with self.subTest(name=name):
-                self.problem(self.upload(client, data, file, kind), 422, pointer="/profile_img")
+                self.problem(upload(client, data, file, kind), 422, pointer="/profile_img")
         self.assertEqual(self.ok(client.get("/api/account/"))["user"]["profile_img"], before)
-        self.ok(self.upload(client, gif(frames=100), "a.gif", "image/gif"))
-        self.ok(self.upload(client, png(5000, 5000)))
-        self.ok(self.upload(client, png(), "photo", None))
-        self.ok(self.upload(client, jpeg(), "A.JPEG", "image/jpeg"))
+        self.ok(upload(client, gif(frames=100), "a.gif", "image/gif"))
+        self.ok(upload(client, png(5000, 5000)))
+        self.ok(upload(client, png(), "photo", None))
+        self.ok(upload(client, jpeg(), "A.JPEG", "image/jpeg"))
 
     def test_forms(self):
         client = sign_up()
@@ -116,8 +109,8 @@ class AuditPictures(Case):
         self.problem(client.put(PICTURE, raw=b"x", headers={"Content-Type": "multipart/form-data"}), 400)
         self.problem(client.put(PICTURE, raw=b"--b\r\nbroken", headers={
             "Content-Type": "multipart/form-data; boundary=b"}), 400)
-        self.problem(self.upload(client, png(), field="other"), 422, pointer="/profile_img")
-        self.problem(self.upload(Client(), png()), 401)
+        self.problem(upload(client, png(), field="other"), 422, pointer="/profile_img")
+        self.problem(upload(Client(), png()), 401)
         self.assertIn(client.delete(PICTURE).status, (204, 404))
 
     def test_over_six_mebibytes_is_413(self):
@@ -136,7 +129,7 @@ class AuditPictures(Case):
         person = add_user(admin)
         p = project(admin)
         collaborate(admin, p["id"], person)
-        url = self.ok(self.upload(person, png()))["profile_img"]
+        url = self.ok(upload(person, png()))["profile_img"]
 
         def shown():
             members = {m["email"]: m["profile_img"] for m in admin.pages("/api/organization/members/")}

@@ -96,6 +96,38 @@ class AuditRates(OtherInstallation):
             "Content-Type": "multipart/form-data; boundary=b"}))
         self.ok(client.get("/api/account/"))
 
+    def invited(self, email):
+        """A new user who follows the link of their welcome, at an address that no other rate has counted."""
+        client = Client(self.address())
+        client.email = email
+        self.ok(client.post(welcome_link(email), {"password1": PASSWORD, "password2": PASSWORD}))
+        login = {"email": email, "password": PASSWORD}
+        return client.adopt(self.ok(client.post(LOG_IN, login)))
+
+    def test_uploads_of_an_organization(self):
+        founder = self.founder()
+        emails = [self.ok(founder.post(USERS, new_user()), 201)["email"] for _ in range(27)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            # Twenty each are five hundred and twenty: nobody is past their own limit, all of them past that of the
+            # organization. One more has not asked at all.
+            *people, another = pool.map(self.invited, emails)
+            rows = pool.map(lambda person: [upload(person, PNG) for _ in range(20)], people)
+            answers = [answer for row in rows for answer in row]
+        statuses = [answer.status for answer in answers]
+        self.assertEqual((statuses.count(200), statuses.count(429)), (500, 20))
+        for answer in [answer for answer in answers if answer.status == 429] + [upload(another, PNG)]:
+            self.problem(self.limited(answer), 429, code="too-many-requests")
+            self.assertIn('"uploads";r=0', answer.headers["RateLimit"])
+            # The first of them leaves the hour with the slot of a minute that it was counted in.
+            self.assertTrue(3500 <= int(answer.headers["Retry-After"]) <= 3660, answer.headers["Retry-After"])
+        self.assertIn('"upload";r=19', answer.headers["RateLimit"])
+        # What else they do goes on, and so do the uploads of everybody else.
+        self.ok(another.get("/api/account/"))
+        self.assertEqual(people[0].delete(PICTURE).status, 204)
+        answer = upload(self.founder(), PNG)
+        self.ok(answer)
+        self.assertIn('"uploads";r=499', answer.headers["RateLimit"])
+
     def test_mails(self):
         founder = self.founder()
         path = "/api/account/request-reset-password/"
