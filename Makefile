@@ -1,5 +1,5 @@
 # Two commands to know: `make run` starts Taskflow, `make test` runs every test.
-.PHONY: run test tenancy tenancy-mutants acceptance attack fuzz chaos bench bench-quick failpoints drills lint format packages build
+.PHONY: run test tenancy tenancy-mutants acceptance acceptance-cluster attack fuzz chaos bench bench-quick failpoints drills lint format packages build
 
 SHELL := /bin/bash
 
@@ -16,6 +16,12 @@ test: packages
 acceptance: packages
 	swift build --product taskflow
 	Tests/Acceptance/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
+
+# The same on a Redis Cluster of three masters: a process for each service, then all in one.
+acceptance-cluster: packages
+	swift build --product taskflow
+	Tests/Acceptance/run.py --binary "$$(swift build --show-bin-path)/taskflow" --redis-cluster --processes $(ARGUMENTS)
+	Tests/Acceptance/run.py --binary "$$(swift build --show-bin-path)/taskflow" --redis-cluster $(ARGUMENTS)
 
 # Hostile bytes, guesses, races and floods against an installation of its own. See Tests/Attack.
 attack: packages

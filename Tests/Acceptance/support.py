@@ -19,6 +19,7 @@ import urllib.parse
 import uuid
 
 import openapi_check
+import stores
 
 ORIGIN = os.environ.get("TASKFLOW_ORIGIN", "http://127.0.0.1:8080")
 MAIL = pathlib.Path(os.environ.get("TASKFLOW_MAIL", ".taskflow/mail"))
@@ -370,9 +371,16 @@ class OtherInstallation(Case):
         import run
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="taskflow-acceptance."))
         cls.folder.chmod(0o755)
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.before = (ORIGIN, MAIL)
+        cluster = None
+        if "TASKFLOW_ACCEPTANCE_CLUSTER" in os.environ:
+            cluster = stores.RedisCluster(cls.folder / "cluster")
+            cls.addClassCleanup(cluster.stop)
+            cluster.start()
         ORIGIN, MAIL, cls.processes, cls.log = run.start(
-            os.environ["TASKFLOW_ACCEPTANCE_BINARY"], cls.folder, settings=cls.SETTINGS)
+            os.environ["TASKFLOW_ACCEPTANCE_BINARY"], cls.folder, settings=cls.SETTINGS,
+            redis_url=cluster and cluster.url)
         cls.origin = ORIGIN
 
     @classmethod
@@ -381,4 +389,3 @@ class OtherInstallation(Case):
         import run
         ORIGIN, MAIL = cls.before
         run.stop(cls.processes)
-        shutil.rmtree(cls.folder, ignore_errors=True)

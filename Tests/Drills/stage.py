@@ -9,43 +9,19 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
+
+# At the end: both folders have a run.py and more that are called alike.
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "Acceptance"))
+from stores import Failed, Redis, RedisCluster, expect, free_port, wait_for  # noqa: E402, F401
 
 SERVICES = ["auth", "organization", "project", "task", "notification"]
 SECRET = "drill-secret-0123456789-0123456789-abcdef"
 PASSWORD = "drill-password"
-
-
-class Failed(Exception):
-    """A drill's expectation that did not hold."""
-
-
-def expect(condition, message):
-    if not condition:
-        raise Failed(message)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(condition, what, seconds=60, every=0.1):
-    """Waits until `condition` is true, gives its value, and fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise Failed(f"{what}: not within {seconds} s")
-        time.sleep(every)
 
 
 def postgres_program(name):
@@ -129,42 +105,6 @@ class Postgres:
 def remove(path):
     shutil.rmtree(path, ignore_errors=True)
     return not path.exists()
-
-
-class Redis:
-    def __init__(self, folder, options=()):
-        self.folder = folder
-        self.port = free_port()
-        self.options = options
-        self.process = None
-        folder.mkdir(exist_ok=True)
-
-    @property
-    def url(self):
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self):
-        output = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--appendonly",
-             "yes", "--save", "", "--maxmemory-policy", "noeviction", *self.options], stdout=output, stderr=output,
-            start_new_session=True)
-        wait_for(lambda: self.command("PING") == "PONG", "Redis is ready")
-
-    def stop(self, how=signal.SIGTERM):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(how)
-            self.process.wait(30)
-
-    def destroy(self):
-        self.stop(signal.SIGKILL)
-        shutil.rmtree(self.folder)
-        self.folder.mkdir()
-
-    def command(self, *words):
-        done = subprocess.run(["redis-cli", "-p", str(self.port), *map(str, words)], capture_output=True, text=True,
-                              check=False)
-        return done.stdout.strip()
 
 
 class Process:
