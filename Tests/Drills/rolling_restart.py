@@ -1,10 +1,14 @@
-"""Every process is replaced, one after the other, while people work on kept-alive connections: GW-15, BUS-17."""
+"""Every process is replaced, one after the other, while people work on kept-alive connections: GW-15, BUS-17.
+
+TASKFLOW_DRILL_RATE is for how many requests a second, 200 if it is not given.
+"""
+import os
 import time
 
 from load import Company, Load
 from stage import Stage, expect
 
-RATE = 100
+RATE = float(os.environ.get("TASKFLOW_DRILL_RATE", "200"))
 
 
 def drill(binary, say, keep=False):
