@@ -120,13 +120,23 @@ class AuditRates(OtherInstallation):
             self.assertIn('"uploads";r=0', answer.headers["RateLimit"])
             # The first of them leaves the hour with the slot of a minute that it was counted in.
             self.assertTrue(3500 <= int(answer.headers["Retry-After"]) <= 3660, answer.headers["Retry-After"])
-        self.assertIn('"upload";r=19', answer.headers["RateLimit"])
+        # What the organization is refused, its people have not used up.
+        self.assertIn('"upload";r=20', answer.headers["RateLimit"])
         # What else they do goes on, and so do the uploads of everybody else.
         self.ok(another.get("/api/account/"))
         self.assertEqual(people[0].delete(PICTURE).status, 204)
         answer = upload(self.founder(), PNG)
         self.ok(answer)
         self.assertIn('"uploads";r=499', answer.headers["RateLimit"])
+
+    def test_one_who_is_refused_takes_nothing_from_the_others(self):
+        founder = self.founder()
+        colleague = self.invited(self.ok(founder.post(USERS, new_user()), 201)["email"])
+        statuses = [upload(founder, PNG).status for _ in range(40)]
+        self.assertEqual((statuses.count(200), statuses.count(429)), (20, 20))
+        answer = upload(colleague, PNG)
+        self.ok(answer)
+        self.assertIn('"uploads";r=479', answer.headers["RateLimit"])
 
     def test_mails(self):
         founder = self.founder()

@@ -65,6 +65,32 @@ struct GateDatabaseTests {
         }
     }
 
+    /// With Redis, and without it.
+    @Test(arguments: [false, true]) func whatOneLimitRefusesTakesNothingFromAnother(isAway: Bool) async throws {
+        try await withRedis { redis in
+            let rates = SharedRates(redis: redis, clock: .system)
+            let person = RateRule(name: "person", count: 5, window: .seconds(3600), burst: 5, key: .user)
+            let organization = RateRule(name: "all", count: 100, window: .seconds(3600), burst: 100, key: .organization)
+            let key = UUID().uuidString
+            func take(_ rules: [RateRule], as someone: String) async throws -> [RateWindow.Answer] {
+                let keyed = rules.map { rule in
+                    SharedRates.Keyed(
+                        rule: rule,
+                        key: "{rate:\(rule.name):\(key):\(rule.key == .user ? someone : "")}"
+                    )
+                }
+                let answers = isAway ? nil : try await redis.send(rates.questions(keyed))
+                return await rates.results(answers, keyed).map(\.answer)
+            }
+            var last: [RateWindow.Answer] = []
+            for _ in 0..<50 { last = try await take([person, organization], as: "one") }
+            #expect(last.map(\.isAllowed) == [false, true])
+            #expect(last.map(\.remaining) == [0, 95])
+            let other = try await take([person, organization], as: "other")
+            #expect(other.map(\.remaining) == [4, 94])
+        }
+    }
+
     @Test func positionsMergeByMaximum() async throws {
         try await withRedis { redis in
             let revocations = Revocations(redis: redis)

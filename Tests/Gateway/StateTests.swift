@@ -143,6 +143,18 @@ import Testing
         #expect(later == [false, true])
     }
 
+    @Test func whatIsGivenBackWasNeverTaken() {
+        var window = RateWindow(rule, now: 0)
+        for moment in stride(from: Int64(0), to: 50_000, by: 1000) { _ = window.take(rule, now: moment) }
+        let before = window
+        _ = window.take(rule, now: 49_000)
+        window.giveBack(rule)
+        #expect(window == before)
+        var empty = RateWindow(rule, now: 0)
+        empty.giveBack(rule)
+        #expect(empty == RateWindow(rule, now: 0))
+    }
+
     @Test func localLimitsForgetTheSilentFirst() {
         let rates = LocalRates(capacity: 4)
         for key in 0..<8 { _ = rates.take(rule, key: "\(key)", now: Int64(key)) }

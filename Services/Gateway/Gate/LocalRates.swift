@@ -25,4 +25,7 @@ final class LocalRates: Sendable {
             return store.windows[key, default: RateWindow(rule, now: now)].take(rule, now: now)
         }
     }
+    func giveBack(_ rule: RateRule, key: String) {
+        store.withLock { $0.windows[key]?.giveBack(rule) }
+    }
 }

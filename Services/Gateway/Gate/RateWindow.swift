@@ -50,6 +50,16 @@ struct RateWindow: Sendable, Hashable {
         return Answer(isAllowed: true, remaining: min(rule.count - total, Int(level / window)), waitMilliseconds: 0)
     }
 
+    /// Takes back a request that was counted and not let through; of the newest, since it has just been counted.
+    mutating func giveBack(_ rule: RateRule) {
+        let newest = stride(from: slot, through: max(0, slot - Self.slots), by: -1).lazy
+            .map { Int($0 % (Self.slots + 1)) }.first { counts[$0] > 0 }
+        guard let newest else { return }
+        counts[newest] -= 1
+        total -= 1
+        level = min(Int64(rule.burst) * rule.window.milliseconds, level + rule.window.milliseconds)
+    }
+
     private mutating func advance(to now: Int64) {
         guard now > slot else { return }
         if now - slot > Self.slots {
@@ -78,7 +88,7 @@ struct RateWindow: Sendable, Hashable {
 /// time, so that gateways need not agree on it.
 enum RateScript {
     /// KEYS[1]; ARGV: count, window in ms, burst. Gives {allowed, remaining, wait in ms}.
-    static let source = """
+    static let take = """
         local count, window, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
         local time = redis.call('TIME')
         local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -126,6 +136,24 @@ enum RateScript {
         redis.call('HSET', KEYS[1], 's', slot, 'n', total, 'l', string.format('%.6f', level), 'm', last)
         redis.call('PEXPIRE', KEYS[1], window * 2 + 1000)
         return {allowed, remaining, wait}
+        """
+
+    /// ``RateWindow/giveBack(_:)``. KEYS[1] and ARGV as for ``take``; gives how many requests it took back.
+    static let giveBack = """
+        local state = redis.call('HMGET', KEYS[1], 's', 'n', 'l')
+        local slot, total, level = tonumber(state[1]), tonumber(state[2]), tonumber(state[3])
+        if not slot or total < 1 then return 0 end
+        for old = slot, math.max(0, slot - 60), -1 do
+          local field = 'c' .. (old % 61)
+          local counted = tonumber(redis.call('HGET', KEYS[1], field) or 0)
+          if counted > 0 then
+            if counted == 1 then redis.call('HDEL', KEYS[1], field) else redis.call('HINCRBY', KEYS[1], field, -1) end
+            redis.call('HSET', KEYS[1], 'n', total - 1, 'l',
+              string.format('%.6f', math.min(tonumber(ARGV[3]), level + 1)))
+            return 1
+          end
+        end
+        return 0
         """
 
     /// KEYS[1] holds positions as ``PositionSet/stored``; ARGV[1] more of them, ARGV[2] the moment before which a

@@ -15,7 +15,7 @@ final class SharedRates: Sendable {
         var answer: RateWindow.Answer
     }
 
-    private static let digest = Insecure.SHA1.hash(data: Array(RateScript.source.utf8))
+    private static let digest = Insecure.SHA1.hash(data: Array(RateScript.take.utf8))
         .map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
 
     let redis: RedisClient
@@ -32,13 +32,28 @@ final class SharedRates: Sendable {
     }
 
     /// What the answers mean; nil, or anything odd, is a Redis that is away.
+    ///
+    /// A request that one limit refuses uses up nothing of the others, or one person could take all that an
+    /// organization has by being refused often enough.
     func results(_ answers: [RedisValue]?, _ keyed: [Keyed]) async -> [Result] {
-        guard var answers, answers.count == keyed.count else { return locally(keyed) }
+        guard let answers, var results = await shared(answers, keyed) else { return locally(keyed) }
+        let unused = results.indicesToGiveBack
+        if unused.isEmpty { return results }
+        // Should this fail, the others are counted one request too strictly for one window.
+        _ = try? await redis.send(unused.map { Self.command("EVAL", RateScript.giveBack, keyed[$0]) })
+        for index in unused { results[index].answer.remaining += 1 }
+        return results
+    }
+
+    /// What Redis says; nil for anything odd.
+    private func shared(_ answers: [RedisValue], _ keyed: [Keyed]) async -> [Result]? {
+        guard answers.count == keyed.count else { return nil }
+        var answers = answers
         // A server that has not seen the script is told it; the others are not asked again, or they would count twice.
         let missing = answers.indices.filter { answers[$0].errorMessage?.hasPrefix("NOSCRIPT") ?? false }
         if !missing.isEmpty {
-            let again = missing.map { Self.command("EVAL", RateScript.source, keyed[$0]) }
-            guard let newer = try? await redis.send(again), newer.count == missing.count else { return locally(keyed) }
+            let again = missing.map { Self.command("EVAL", RateScript.take, keyed[$0]) }
+            guard let newer = try? await redis.send(again), newer.count == missing.count else { return nil }
             for (index, answer) in zip(missing, newer) { answers[index] = answer }
         }
         var results: [Result] = []
@@ -46,7 +61,7 @@ final class SharedRates: Sendable {
             guard
                 case .array(let numbers) = answer, numbers.count == 3, case .integer(let allowed) = numbers[0],
                 case .integer(let remaining) = numbers[1], case .integer(let wait) = numbers[2]
-            else { return locally(keyed) }
+            else { return nil }
             results.append(
                 Result(
                     rule: entry.rule,
@@ -63,7 +78,12 @@ final class SharedRates: Sendable {
 
     private func locally(_ keyed: [Keyed]) -> [Result] {
         let now = clock.now.microseconds / 1000
-        return keyed.map { Result(rule: $0.rule, answer: local.take($0.rule, key: $0.key, now: now)) }
+        var results = keyed.map { Result(rule: $0.rule, answer: local.take($0.rule, key: $0.key, now: now)) }
+        for index in results.indicesToGiveBack {
+            local.giveBack(keyed[index].rule, key: keyed[index].key)
+            results[index].answer.remaining += 1
+        }
+        return results
     }
 
     private static func command(_ name: String, _ script: String, _ keyed: Keyed) -> RedisCommand {
@@ -71,6 +91,14 @@ final class SharedRates: Sendable {
             name, script, "1", keyed.key, String(keyed.rule.count), String(keyed.rule.window.milliseconds),
             String(keyed.rule.burst),
         ])
+    }
+}
+
+extension [SharedRates.Result] {
+    /// Which limits have counted a request that another one refuses.
+    fileprivate var indicesToGiveBack: [Int] {
+        guard contains(where: { !$0.answer.isAllowed }) else { return [] }
+        return indices.filter { self[$0].answer.isAllowed }
     }
 }
 
