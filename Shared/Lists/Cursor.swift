@@ -70,15 +70,13 @@ public struct CursorSigner: Sendable {
             payload += [UInt8(truncatingIfNeeded: bytes.count >> 8), UInt8(truncatingIfNeeded: bytes.count)]
             payload += bytes
         }
-        return base64URL(payload + tag(payload, binding))
+        return Base64URL.encode(payload + tag(payload, binding))
     }
 
     /// Throws 400 `bad-cursor` unless this very cursor was sealed for the same organization and query.
     func open(_ text: String, binding: CursorBinding, keys: Int) throws -> CursorPosition {
         guard
-            let sealed = bytes(base64URL: text), sealed.count > CursorSigner.tagLength + 2,
-            // A second spelling of the same bytes is an edited cursor, too.
-            base64URL(sealed).utf8.elementsEqual(text.utf8)
+            let sealed = Base64URL.decode(text.utf8), sealed.count > CursorSigner.tagLength + 2
         else { throw CursorSigner.refusal }
         let payload = Array(sealed.dropLast(CursorSigner.tagLength))
         guard
@@ -117,15 +115,6 @@ public struct CursorSigner: Sendable {
         code.update(data: payload)
         return Array(code.finalize().prefix(CursorSigner.tagLength))
     }
-}
-
-private func base64URL(_ bytes: [UInt8]) -> String {
-    Data(bytes).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
-}
-
-private func bytes(base64URL text: String) -> [UInt8]? {
-    let padding = String(repeating: "=", count: (4 - text.utf8.count % 4) % 4)
-    return Data(base64Encoded: text.replacing("-", with: "+").replacing("_", with: "/") + padding).map { [UInt8]($0) }
 }
 
 private func isEqualInConstantTime(_ left: [UInt8], _ right: [UInt8]) -> Bool {

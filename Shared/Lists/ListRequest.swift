@@ -37,17 +37,14 @@ public struct ListRequest: Sendable {
         var statements = [pageStatement(select: select, from: from, visible: visible)]
         if wantsCount { statements.append(countStatement(from: from, visible: visible)) }
         let results = try await database.read(in: organization, statements)
-        var rows: [(item: Item, values: [String?])] = []
-        for row in results[0].prefix(pageSize) {
-            var values: [String?] = []
-            for index in order.indices {
-                values.append(try row.get("_key\(index)", as: String?.self))
-            }
-            rows.append((try decode(row), values))
+        let rows = results[0].prefix(pageSize)
+        let items = try rows.map(decode)
+        let ends = try [rows.first, rows.last].compactMap { row in
+            try row.map { row in try order.indices.map { try row.get("_key\($0)", as: String?.self) } }
         }
         return Page(
-            items: position?.isBackward == true ? rows.map(\.item).reversed() : rows.map(\.item),
-            links: links(keys: rows.map(\.values), hasMore: results[0].count > pageSize),
+            items: position?.isBackward == true ? items.reversed() : items,
+            links: links(keys: ends, hasMore: results[0].count > pageSize),
             count: wantsCount ? try results[1].first?.get("count", as: Int64.self) : nil,
             fields: fields
         )
@@ -74,7 +71,7 @@ public struct ListRequest: Sendable {
         return "SELECT count(*) AS count FROM \(from) WHERE \(SQL.joined(all, separator: " AND "))"
     }
 
-    /// `keys` in the order of the statement; a backward page comes in reverse.
+    /// `keys` of the first and the last row in the order of the statement; a backward page comes in reverse.
     func links(keys: [[String?]], hasMore: Bool) -> PageLinks {
         let isBackward = position?.isBackward ?? false
         func link(_ values: [String?]?, backward: Bool) -> String? {

@@ -23,7 +23,7 @@ extension TaskStore {
         guard let who = results[0].first, let stats = results[1].first else { return nil }
         func bytes(_ row: Row, _ column: String) throws -> [UInt8] { try row.bytes(column) }
         let upcoming = try results[2].map(TaskRows.shownTask)
-        let json = try await json(showing: upcoming.flatMap(\.people), results[2].first, in: organization) {
+        let json = try await json(showing: upcoming.people, results[2].first, in: organization) {
             try await database.read(in: organization, $0)
         }
         return Dashboard(

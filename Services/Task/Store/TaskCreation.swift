@@ -43,7 +43,7 @@ extension TaskStore {
             try transaction.publish(new.event(id: id, number: number, by: principal.user))
             for event in new.ledger.events { try transaction.publish(event) }
             let json = try await json(
-                showing: task.people,
+                showing: [task].people,
                 results[place.facts].first,
                 in: organization,
                 asking: transaction.query

@@ -8,8 +8,17 @@ struct ShownTask: Sendable {
     var item: TaskItem
     var collaborators: [TaskCollaborator]
 
+    /// Adds everyone whose name is shown.
+    func addPeople(to users: inout Set<UserID>) {
+        users.insert(item.createdBy)
+        users.insert(item.updatedBy)
+        for collaborator in collaborators { collaborator.addPeople(to: &users) }
+    }
+}
+
+extension Sequence<ShownTask> {
     /// Everyone whose name is shown.
-    var people: [UserID] { [item.createdBy, item.updatedBy] + collaborators.flatMap(\.people) }
+    var people: Set<UserID> { reduce(into: []) { $1.addPeople(to: &$0) } }
 }
 
 /// Someone who collaborates on a task.
@@ -18,8 +27,16 @@ struct TaskCollaborator: Sendable {
     var addedAt: Timestamp
     var addedBy: UserID
 
+    /// Adds everyone whose name is shown.
+    func addPeople(to users: inout Set<UserID>) {
+        users.insert(user)
+        users.insert(addedBy)
+    }
+}
+
+extension Sequence<TaskCollaborator> {
     /// Everyone whose name is shown.
-    var people: [UserID] { [user, addedBy] }
+    var people: Set<UserID> { reduce(into: []) { $1.addPeople(to: &$0) } }
 }
 
 /// Writes the JSON of answers, into bytes and without a tree of values: a page has a thousand of them.

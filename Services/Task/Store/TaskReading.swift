@@ -54,7 +54,7 @@ extension TaskStore {
             visible: visible,
             decode: { (row: $0, task: try TaskRows.shownTask($0)) }
         )
-        let users = rows.items.flatMap(\.task.people)
+        let users = rows.items.lazy.map(\.task).people
         let json = try await json(showing: users, rows.items.first?.row, in: organization) {
             try await database.read(in: organization, $0)
         }
@@ -89,7 +89,7 @@ extension TaskStore {
                 """,
             decode: { (row: $0, collaborator: try TaskStore.collaborator($0)) }
         )
-        let users = rows.items.flatMap(\.collaborator.people)
+        let users = rows.items.lazy.map(\.collaborator).people
         let json = try await json(showing: users, rows.items.first?.row, in: organization) {
             try await database.read(in: organization, $0)
         }
@@ -141,7 +141,7 @@ extension TaskStore {
     ) async throws -> TaskView? {
         guard let row else { return nil }
         let collaborator = try TaskStore.collaborator(row)
-        let json = try await json(showing: collaborator.people, row, in: organization, asking: asking)
+        let json = try await json(showing: [collaborator].people, row, in: organization, asking: asking)
         return TaskView(
             id: try row.get("id"),
             version: try row.get("version", as: Int64.self) + json.peopleEpoch,

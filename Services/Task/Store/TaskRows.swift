@@ -41,10 +41,12 @@ enum TaskRows {
     }
 
     private static func collaborator(_ text: Slice<UnsafeBufferPointer<UInt8>>) throws -> TaskCollaborator {
-        let parts = text.split(separator: UInt8(ascii: " "), maxSplits: 2).map(UnsafeBufferPointer.init(rebasing:))
+        // Two ids of 36 characters, each with a space behind it, and the moment.
+        let text = UnsafeBufferPointer(rebasing: text)
         guard
-            parts.count == 3, let user = UserID(sqlBytes: parts[0]), let addedBy = UserID(sqlBytes: parts[1]),
-            let addedAt = Timestamp(sqlBytes: parts[2])
+            text.count > 74, let user = UserID(sqlBytes: UnsafeBufferPointer(rebasing: text[..<36])),
+            let addedBy = UserID(sqlBytes: UnsafeBufferPointer(rebasing: text[37..<73])),
+            let addedAt = Timestamp(sqlBytes: UnsafeBufferPointer(rebasing: text[74...]))
         else { throw PostgresError(.decoding, message: "column collaborators is of another form") }
         return TaskCollaborator(user: user, addedAt: addedAt, addedBy: addedBy)
     }

@@ -79,7 +79,7 @@ struct TaskStore: Sendable {
         }
         guard let target else { return nil }
         subtasks.sort { $0.item.id < $1.item.id }
-        let users = target.people + subtasks.flatMap(\.people)
+        let users = (subtasks + [target]).people
         let json = try await json(showing: users, rows.first, in: organization, asking: asking)
         return TaskView(
             id: target.item.id,
@@ -90,13 +90,13 @@ struct TaskStore: Sendable {
 
     /// What writes tasks that show these people; `row` is any of theirs and says `people_epoch`.
     func json(
-        showing users: [UserID],
+        showing users: Set<UserID>,
         _ row: Row?,
         in organization: OrganizationID,
         asking: (SQL) async throws -> Rows
     ) async throws -> TaskJSON {
         let epoch = try row?.get("people_epoch", as: Int64?.self)
-        let people = try await people(Set(users), epoch: epoch, in: organization, asking: asking)
+        let people = try await people(users, epoch: epoch, in: organization, asking: asking)
         return TaskJSON(people: people, peopleEpoch: epoch ?? 0)
     }
 

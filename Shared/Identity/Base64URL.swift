@@ -1,10 +1,11 @@
 /// Base64url without padding (RFC 4648, section 5), one spelling for each sequence of bytes.
-enum Base64URL {
+public enum Base64URL {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
     /// The one spelling of some bytes.
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
+    public static func encode(_ bytes: some Sequence<UInt8>) -> String {
         var text: [UInt8] = []
+        text.reserveCapacity(bytes.underestimatedCount * 4 / 3 + 2)
         var bits: UInt32 = 0
         var count: UInt32 = 0
         for byte in bytes {
@@ -21,7 +22,7 @@ enum Base64URL {
 
     /// The bytes of a spelling that ``encode(_:)`` gives; nil for padding, other characters, an impossible length, and
     /// for unused bits that are not zero: two spellings of one signature would be two names of one token.
-    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+    public static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         guard text.count % 4 != 1 else { return nil }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count * 3 / 4)
