@@ -42,6 +42,7 @@ import Testing
     private static let additions: [(String, String)] = [
         ("limits {\n    header_bytes 16\n}\n", "c:7:18: \"16\" has no unit: write it like 16KiB or 6MiB"),
         ("limits {\n    header_timeout 10sec\n}\n", "c:7:20: unknown unit \"sec\""),
+        ("jwt {\n    issuer \"\"\n}\n", "c:7:12: an empty value would refuse every token"),
         ("rate user 1/min by ip\n", "c:6:6: rate user is already given in line 5"),
         ("rate other 1/day by ip\n", "c:6:12: \"1/day\" is no rate: write it like 20/min, 10/h or 5/s"),
         (

@@ -72,8 +72,8 @@ struct ConfigurationReader {
         for statement in statements {
             let value = statement.arguments[0]
             switch statement.word {
-            case "issuer": configuration.token.issuer = value.word
-            case "audience": configuration.token.audience = value.word ?? ""
+            case "issuer": configuration.token.issuer = try ConfigurationValue.claim(value)
+            case "audience": configuration.token.audience = try ConfigurationValue.claim(value)
             case "jwks":
                 guard let url = value.word, url.hasPrefix("http://") || url.hasPrefix("https://") else {
                     throw ConfigurationComplaint(

@@ -19,6 +19,14 @@ enum ConfigurationValue {
         return try bytes(Token(kind: .word(String(word.dropLast(2)), quoted: false), place: token.place))
     }
 
+    /// What a token has to say in a claim: no token says nothing.
+    static func claim(_ token: Token) throws(ConfigurationComplaint) -> String {
+        guard let word = token.word, !word.isEmpty else {
+            throw ConfigurationComplaint(token.place, "an empty value would refuse every token")
+        }
+        return word
+    }
+
     /// A whole number of at least 1.
     static func count(_ token: Token) throws(ConfigurationComplaint) -> Int {
         guard let word = token.word, let number = digits(word), number >= 1 else {
