@@ -11,6 +11,8 @@ import threading
 import time
 
 SERVICES = ("auth", "organization", "project", "task", "notification")
+# What is on every answer and no client gets to see; gateway and services have their own words for some of it.
+HIDDEN = ("Server", "x-Powered-By", "X-Internal-Host", "Taskflow-Note")
 HEAD = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1\r\n((?:[!-9;-~]+:[^\r\n\x00]*\r\n)*)\r\n")
 
 
@@ -169,7 +171,9 @@ class Origin:
                 "length": len(seen.body),
             }
         ).encode()
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: secret/1.2\r\n"
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Lab: kept\r\n" + b"".join(
+            name.encode() + b": hidden/1.2\r\n" for name in HIDDEN
+        )
         forged = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\npoisoned"
         if seen.method == "HEAD":
             body = b""

@@ -7,6 +7,7 @@ import re
 import unittest
 
 import lab
+import origin
 import wire
 
 ALLOWED = "https://app.example"
@@ -109,6 +110,18 @@ class Browsers(unittest.TestCase):
                     self.assertEqual(answer.json["request_id"], answer["x-request-id"])
         self.assertEqual(self.lab.ask(lab.CLOSED, self.lab.bearer())["cache-control"], "private, no-cache")
         self.assertEqual(self.lab.ask("/api/account/sessions/", self.lab.bearer())["cache-control"], "no-store")
+
+    def test_GW_13_what_services_say_of_themselves_ends_here(self):
+        for method in ("GET", "HEAD", "DELETE"):
+            with self.subTest(method=method):
+                path = lab.OPEN if method != "DELETE" else "/api/project/tasks/5/"
+                data = wire.request(path, self.lab.bearer(), method=method, close=True)
+                answer = self.lab.send(data, is_head=method == "HEAD")
+                # It is the service's answer, fields and all.
+                self.assertEqual((answer.status, answer["x-lab"]), (200, "kept"))
+                for name in origin.HIDDEN:
+                    self.assertNotIn(name.lower(), answer)
+                self.assertNotIn("hidden", str(answer.fields))
 
     def test_GW_13_pages_carry_their_own_hashes(self):
         page = self.lab.ask("/api/docs")
