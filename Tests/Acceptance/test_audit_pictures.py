@@ -76,6 +76,28 @@ class AuditPictures(Case):
         self.assertEqual(len(urls), 4)
         self.assertEqual(client.delete(PICTURE).status, 204)
 
+    def test_a_browser_runs_nothing_in_a_picture(self):
+        client = sign_up()
+        # A picture that is a page as well, for a browser that guesses.
+        page = b"<html><script>fetch('/api/account/')</script></html>"
+        for make, kind in self.KINDS.values():
+            with self.subTest(kind=kind):
+                # A WebP says how long it is, and what is longer is refused.
+                data = make() if kind == "image/webp" else make() + page
+                url = urllib.parse.urlsplit(self.ok(upload(client, data, "me", kind))["profile_img"])
+                picture = Client().get(url.path)
+                self.assertEqual((picture.status, picture.body), (200, data))
+                self.assertEqual((picture.headers["Content-Type"], picture.headers["X-Content-Type-Options"]),
+                                 (kind, "nosniff"))
+                unchanged = Client().get(url.path, headers={"If-None-Match": picture.headers["ETag"]})
+                self.assertEqual(unchanged.status, 304)
+                for answer in (picture, Client().send("HEAD", url.path), unchanged):
+                    # One policy: of two a browser follows both, but a proxy may keep either.
+                    policies = answer.headers.get_all("Content-Security-Policy")
+                    self.assertEqual(len(policies), 1, policies)
+                    directives = {part.strip() for part in policies[0].split(";")}
+                    self.assertEqual(directives, {"default-src 'none'", "frame-ancestors 'none'", "sandbox"})
+
     def test_limits(self):
         client = sign_up()
         self.ok(upload(client, png()))
