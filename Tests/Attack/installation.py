@@ -57,11 +57,14 @@ class Installation:
         old.wait()
         self.processes[self.processes.index(old)] = self.launch(old.args, environment)
 
+    def database_url(self):
+        """Where the database's administrator reaches it."""
+        return self.settings["TASKFLOW_ADMIN_DATABASE_URL"].rsplit("/", 1)[0] + "/" + self.database
+
     def sql(self, statement):
         """What the database says to its administrator, row by row."""
-        url = self.settings["TASKFLOW_ADMIN_DATABASE_URL"].rsplit("/", 1)[0] + "/" + self.database
         answer = subprocess.run(
-            ["psql", "-qXAt", "-F", "|", "-v", "ON_ERROR_STOP=1", url, "-c", statement],
+            ["psql", "-qXAt", "-F", "|", "-v", "ON_ERROR_STOP=1", self.database_url(), "-c", statement],
             check=True,
             capture_output=True,
             text=True,

@@ -30,6 +30,7 @@ MODULES = [
     "test_rates",
     "test_tokens",
     "test_accounts",
+    "test_secrets",
     "test_keys",
     "test_overload",
 ]
