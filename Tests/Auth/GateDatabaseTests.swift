@@ -119,4 +119,27 @@ import Testing
         #expect(try await world.isAlive(grant))
         _ = try await world.accounts.refresh(tokens.refresh, client: world.client)
     }
+
+    @Test func theAuditEndsAfterAYear() async throws {
+        let world = try await AuthWorld()
+        let email = AuthWorld.email()
+        let account = try await world.signUp(email).grant.session.account
+        _ = try await world.logIn(email)
+        func actions() async throws -> [String] {
+            let rows = try await world.database.pool.query(
+                "SELECT action FROM audit WHERE account_id = \(account) AND action IN ('sign-up', 'login') ORDER BY at"
+            )
+            return try rows.map { try $0.get("action", as: String.self) }
+        }
+        // Rows are moved and not the clock: a sweep is for everybody, and what other tests keep has to stay.
+        let year = Duration.seconds(365 * 86_400)
+        for (action, age) in [("sign-up", year + .seconds(60)), ("login", year - .seconds(60))] {
+            _ = try await world.database.pool.query(
+                "UPDATE audit SET at = \(world.clock.now - age) WHERE account_id = \(account) AND action = \(action)"
+            )
+        }
+        #expect(try await actions() == ["sign-up", "login"])
+        try await world.store.sweep()
+        #expect(try await actions() == ["login"])
+    }
 }
