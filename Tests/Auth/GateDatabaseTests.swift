@@ -2,6 +2,7 @@ import Chronology
 import Failures
 import Foundation
 import Identity
+import Messaging
 import Postgres
 import Redis
 import Testing

@@ -54,7 +54,7 @@ struct DatabaseAccess {
             do {
                 let installation = try Installation(directory: directory)
                 if !isThere, let secrets {
-                    try EmbeddedServers.writeSecret(secrets, to: "\(directory)/secrets.json", owner: nil)
+                    try PrivateFiles.write(secrets, to: "\(directory)/secrets.json")
                 }
                 return try await embedded(installation, outside, logger: logger)
             } catch is InstallationInUse {

@@ -87,7 +87,7 @@ struct Backup: AsyncParsableCommand {
         var manifest = try await dump(database, to: partial, logger: logger)
         if let pictures { manifest.pictures = try PictureFiles.copyMissing(from: pictures, to: partial.media) }
         if withSecrets {
-            try EmbeddedServers.writeSecret(try secrets(of: database), to: partial.secrets, owner: nil)
+            try PrivateFiles.write(try secrets(of: database), to: partial.secrets)
         }
         try manifest.write(to: partial.manifest)
         guard rename(partial.path, target.path) == 0 else {

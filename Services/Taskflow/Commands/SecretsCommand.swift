@@ -43,10 +43,9 @@ struct MakeSecrets: AsyncParsableCommand {
                 "TASKFLOW_CLOUDINARY_SECRET",
             ]
             for name in passedOn { settings[name] = given[name] }
-            try EmbeddedServers.writeSecret(SettingsFile.text(settings), to: file, owner: nil)
-            try EmbeddedServers.writeSecret(password, to: "\(directory)/postgres-password", owner: nil)
+            try PrivateFiles.write(SettingsFile.text(settings), to: file)
             // Postgres reads it in a container of its own, under another account.
-            chmod("\(directory)/postgres-password", 0o644)
+            try PrivateFiles.write(password, to: "\(directory)/postgres-password", mode: 0o644)
         }
     }
 }

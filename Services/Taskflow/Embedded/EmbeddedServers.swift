@@ -44,13 +44,13 @@ struct EmbeddedServers {
         if postgresAccount != nil { chmod(directory, 0o755) }
         if let postgresAccount, !EmbeddedServers.isReachable(directory, by: postgresAccount) {
             state = "/var/lib/taskflow/\(name)"
-            try EmbeddedServers.makeFolder("/var/lib/taskflow", mode: 0o755, owner: nil)
+            try PrivateFiles.makeFolder("/var/lib/taskflow", mode: 0o755, owner: nil)
             if isNew, access(state, F_OK) == 0 {
                 let aside = "\(state)-\(Int(Date().timeIntervalSince1970))"
                 rename(state, aside)
                 Program.say("Data of a removed installation in \(directory) has been put aside as \(aside).")
             }
-            try EmbeddedServers.makeFolder(state, mode: 0o755, owner: nil)
+            try PrivateFiles.makeFolder(state, mode: 0o755, owner: nil)
             try? FileManager.default.removeItem(atPath: "\(directory)/servers")
             try? FileManager.default.createSymbolicLink(atPath: "\(directory)/servers", withDestinationPath: state)
         }
@@ -62,8 +62,8 @@ struct EmbeddedServers {
 
     /// Starts both servers; whichever was started before a failure is stopped again.
     func start(logger: Logger) async throws -> RunningServers {
-        try EmbeddedServers.makeFolder(sockets, mode: 0o711, owner: postgresAccount)
-        try EmbeddedServers.makeFolder("\(sockets)/redis", mode: 0o700, owner: redisAccount)
+        try PrivateFiles.makeFolder(sockets, mode: 0o711, owner: postgresAccount)
+        try PrivateFiles.makeFolder("\(sockets)/redis", mode: 0o700, owner: redisAccount)
         let postgres = try await startPostgres(logger: logger)
         do {
             let redis = try await startRedis(logger: logger)
@@ -90,9 +90,9 @@ struct EmbeddedServers {
         let data = "\(state)/postgres"
         if access("\(data)/PG_VERSION", F_OK) != 0 {
             try? FileManager.default.removeItem(atPath: data)
-            try EmbeddedServers.makeFolder(data, mode: 0o700, owner: postgresAccount)
+            try PrivateFiles.makeFolder(data, mode: 0o700, owner: postgresAccount)
             let passwordFile = "\(sockets)/.initdb"
-            try EmbeddedServers.writeSecret(administratorPassword, to: passwordFile, owner: postgresAccount)
+            try PrivateFiles.write(administratorPassword, to: passwordFile, owner: postgresAccount)
             defer { unlink(passwordFile) }
             try SystemPrograms.run(
                 [
@@ -125,7 +125,7 @@ struct EmbeddedServers {
             throw StartError("redis-server is missing: install the package redis-server")
         }
         let data = "\(state)/redis"
-        try EmbeddedServers.makeFolder(data, mode: 0o700, owner: redisAccount)
+        try PrivateFiles.makeFolder(data, mode: 0o700, owner: redisAccount)
         let pidFile = "\(sockets)/redis/redis.pid"
         try await stopLeftover(pidFile: pidFile, signal: SIGTERM)
         let socket = "\(sockets)/redis/redis.sock"
@@ -178,29 +178,6 @@ struct EmbeddedServers {
     private static func isReachable(_ folder: String, by account: SystemAccount) -> Bool {
         (try? SystemPrograms.run(["/usr/bin/test", "-x", folder], as: account)) != nil
             || (try? SystemPrograms.run(["/bin/test", "-x", folder], as: account)) != nil
-    }
-
-    static func makeFolder(_ path: String, mode: mode_t, owner: SystemAccount?) throws {
-        if mkdir(path, mode) != 0, errno != EEXIST {
-            throw StartError("\(path) could not be made: \(String(cString: strerror(errno)))")
-        }
-        chmod(path, mode)
-        if let owner, chown(path, owner.uid, owner.gid) != 0 {
-            throw StartError("\(path) could not be given to \(owner.name): \(String(cString: strerror(errno)))")
-        }
-    }
-
-    static func writeSecret(_ text: String, to path: String, owner: SystemAccount?) throws {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        guard file >= 0 else {
-            throw StartError("\(path) could not be written: \(String(cString: strerror(errno)))")
-        }
-        defer { close(file) }
-        let bytes = Array(text.utf8)
-        guard write(file, bytes, bytes.count) == bytes.count else {
-            throw StartError("\(path) could not be written: \(String(cString: strerror(errno)))")
-        }
-        if let owner { fchown(file, owner.uid, owner.gid) }
     }
 }
 

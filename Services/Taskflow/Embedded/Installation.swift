@@ -52,7 +52,7 @@ struct Installation {
             services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, Secrets.random()) })
         )
         let data = try JSONEncoder().encode(secrets)
-        try EmbeddedServers.writeSecret(String(decoding: data, as: UTF8.self), to: file, owner: nil)
+        try PrivateFiles.write(String(decoding: data, as: UTF8.self), to: file)
         return (secrets, true)
     }
 
@@ -65,20 +65,12 @@ struct Installation {
     /// Keeps the demo login.
     func keep(_ login: DemoLogin) throws {
         let data = try JSONEncoder().encode(login)
-        try EmbeddedServers.writeSecret(
-            String(decoding: data, as: UTF8.self),
-            to: "\(directory)/demo-login.json",
-            owner: nil
-        )
+        try PrivateFiles.write(String(decoding: data, as: UTF8.self), to: "\(directory)/demo-login.json")
     }
 
     /// Writes the settings in force as a file of `NAME=value` lines, readable by the owner only.
     func keep(settings: [String: String]) throws {
-        try EmbeddedServers.writeSecret(
-            SettingsFile.text(settings),
-            to: Installation.settingsFile(in: directory),
-            owner: nil
-        )
+        try PrivateFiles.write(SettingsFile.text(settings), to: Installation.settingsFile(in: directory))
     }
 }
 
