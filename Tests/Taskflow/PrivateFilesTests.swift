@@ -12,9 +12,9 @@ import Testing
         try PrivateFiles.makeFolder(folder, mode: 0o700, owner: nil)
     }
 
-    private func mode(_ path: String) -> mode_t {
-        var entry = stat()
-        return lstat(path, &entry) == 0 ? entry.st_mode & 0o7777 : 0
+    private func mode(_ path: String) -> Int? {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+        return (attributes?[.posixPermissions] as? NSNumber)?.intValue
     }
 
     private func text(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }

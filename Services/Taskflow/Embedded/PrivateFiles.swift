@@ -9,17 +9,16 @@ enum PrivateFiles {
     /// Throws ``StartError``.
     static func makeFolder(_ path: String, mode: mode_t, owner: SystemAccount?) throws {
         if mkdir(path, 0o700) != 0, errno != EEXIST { throw failure(path, "made") }
-        // A link counts if it is ours too: data may be kept on another disk.
-        var entry = stat()
-        guard lstat(path, &entry) == 0 else { throw failure(path, "looked at") }
         let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw failure(path, "opened") }
         defer { close(folder) }
-        var target = stat()
-        guard fstat(folder, &target) == 0 else { throw failure(path, "looked at") }
+        // A link has to be ours as well as what it leads to: data may be kept on another disk.
         let trusted = [geteuid(), owner?.uid ?? geteuid()]
-        guard trusted.contains(entry.st_uid), trusted.contains(target.st_uid) else {
-            throw StartError("\(path) belongs to somebody else: remove it, or use another --directory")
+        for entry in [path, "\(path)/."] {
+            let attributes = try? FileManager.default.attributesOfItem(atPath: entry)
+            guard let account = attributes?[.ownerAccountID] as? NSNumber, trusted.contains(account.uint32Value) else {
+                throw StartError("\(path) belongs to somebody else: remove it, or use another --directory")
+            }
         }
         guard fchmod(folder, mode) == 0 else { throw failure(path, "closed to others") }
         if let owner, fchown(folder, owner.uid, owner.gid) != 0 { throw failure(path, "given to \(owner.name)") }
