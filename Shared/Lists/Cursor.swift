@@ -1,6 +1,5 @@
 import Crypto
 import Failures
-import Foundation
 import Identity
 
 /// What a cursor is only good for. It is not part of the cursor but of what its tag is computed over.

@@ -126,6 +126,7 @@ public final class EventReader: Service, Sendable {
                 isFailing = true
                 if locks.held.isEmpty { worker.lanes.withLock { $0.keep([]) } }
             }
+            // Nothing tells of a lock that has become free; a second is how long a dead reader's streams wait.
             try? await Task.sleep(for: isFailing ? .milliseconds(200) : .seconds(1))
         }
         worker.lanes.withLock { $0.keep([]) }

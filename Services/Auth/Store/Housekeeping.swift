@@ -13,6 +13,7 @@ struct Housekeeping: Service {
     func run() async throws {
         try? await cancelWhenGracefulShutdown {
             while true {
+                // Spread, so that replicas started together do not sweep together.
                 try await Task.sleep(for: .seconds(600) * Double.random(in: 0.9...1.1))
                 do { try await store.sweep() } catch let error as PostgresError {
                     logger.warning("sweeping failed", metadata: ["error": "\(String(reflecting: error))"])

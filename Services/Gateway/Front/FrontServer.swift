@@ -89,6 +89,7 @@ final class FrontServer: Service, CustomStringConvertible {
         try? await server.close()
         front.enter(.closing)
         let deadline = ContinuousClock.now + Self.patience
+        // Looked at only while stopping: connections are counted, and nobody is told when the last one goes.
         while front.connections > 0, .now < deadline, !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(50))
         }

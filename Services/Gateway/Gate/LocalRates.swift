@@ -25,6 +25,8 @@ final class LocalRates: Sendable {
             return store.windows[key, default: RateWindow(rule, now: now)].take(rule, now: now)
         }
     }
+
+    /// Takes back what was just taken and not let through.
     func giveBack(_ rule: RateRule, key: String) {
         store.withLock { $0.windows[key]?.giveBack(rule) }
     }
