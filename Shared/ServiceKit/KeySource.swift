@@ -22,7 +22,7 @@ public final class KeySource: Service, Sendable {
         var fetchedAt: ContinuousClock.Instant?
         var triedAt: ContinuousClock.Instant?
         var fetching: Task<Void, Never>?
-        var isFailing = false
+        var failuresInARow = 0
     }
 
     private static let freshFor = Duration.seconds(300)
@@ -30,6 +30,8 @@ public final class KeySource: Service, Sendable {
     private static let betweenUnknown = Duration.seconds(10)
     private static let betweenTries = Duration.seconds(1)
     private static let betweenFirstTries = Duration.milliseconds(250)
+    /// Everything starts together, and Auth is asked a moment before it can answer: that is no news for 5 s.
+    private static let firstTries = 20
 
     private let fetch: Fetch
     private let clock: WallClock
@@ -63,7 +65,7 @@ public final class KeySource: Service, Sendable {
                 await self.refresh(unless: { $0.fetchedAt.map { .now - $0 < KeySource.freshFor * 0.8 } ?? false })
                 let pause: Duration = self.state.withLock { state in
                     if state.keys == nil { return KeySource.betweenFirstTries }
-                    return state.isFailing ? KeySource.betweenTries : .seconds(10)
+                    return state.failuresInARow > 0 ? KeySource.betweenTries : .seconds(10)
                 }
                 try await Task.sleep(for: pause)
             }
@@ -134,7 +136,7 @@ public final class KeySource: Service, Sendable {
         await fetching?.value
     }
 
-    private func fetchKeys() async {
+    func fetchKeys() async {
         do {
             let bytes = try await fetch()
             let keys = try VerificationKeys(jwks: bytes)
@@ -143,14 +145,14 @@ public final class KeySource: Service, Sendable {
                 state.keyIDs = keys.keyIDs
                 state.fetchedAt = .now
                 state.fetching = nil
-                state.isFailing = false
+                state.failuresInARow = 0
             }
         } catch {
             failures.increment()
             let isNews = state.withLock { state in
                 state.fetching = nil
-                defer { state.isFailing = true }
-                return !state.isFailing
+                state.failuresInARow += 1
+                return state.failuresInARow == (state.keys == nil ? KeySource.firstTries : 1)
             }
             // Said once per outage; the metric counts the attempts.
             if isNews {

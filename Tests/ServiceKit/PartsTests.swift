@@ -94,6 +94,24 @@ import Testing
         #expect(auth.fetches < 50)
     }
 
+    @Test func aStartIsNoNewsAndAnOutageIsOnce() async throws {
+        let lines = Lines()
+        let logger = Logger(label: "test") { label in JSONLogHandler(label: label, level: .info) { lines.add($0) } }
+        let source = KeySource(clock: .system, logger: logger) { [auth] in try auth.answer() }
+        auth.publish(key)
+        auth.state.withLock { $0.isDown = true }
+        // A quarter of a second lies between the first tries: nothing is said for five seconds, then once.
+        for _ in 0..<19 { await source.fetchKeys() }
+        #expect(lines.all == [])
+        for _ in 0..<19 { await source.fetchKeys() }
+        #expect(lines.all.count == 1)
+        auth.state.withLock { $0.isDown = false }
+        await source.fetchKeys()
+        auth.state.withLock { $0.isDown = true }
+        for _ in 0..<30 { await source.fetchKeys() }
+        #expect(lines.all.count == 2)
+    }
+
     @Test func aRememberedTokenExpiresToo() async throws {
         auth.publish(key)
         let now = Mutex(WallClock.system.now)
