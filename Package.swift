@@ -173,7 +173,10 @@ let package = Package(
         service(
             "Task",
             kit,
-            embedding: ["Migrations/V0001_tasks.sql", "Migrations/V0002_keys.sql", "openapi.yaml"]
+            embedding: [
+                "Migrations/V0001_tasks.sql", "Migrations/V0002_keys.sql", "Migrations/V0003_search.sql",
+                "Migrations/search_index.sql", "openapi.yaml",
+            ]
         ),
         service(
             "Notification",

@@ -15,7 +15,9 @@ public enum TaskApp {
         migrations: [
             Migration("V0001_tasks", PackageResources.V0001_tasks_sql),
             Migration("V0002_keys", PackageResources.V0002_keys_sql),
-        ]
+            Migration("V0003_search", PackageResources.V0003_search_sql),
+        ],
+        provision: Migration("search_index", PackageResources.search_index_sql)
     )
 
     /// The OpenAPI document of this service's part of the API, as YAML.

@@ -110,6 +110,8 @@ public struct ListDeclaration: Sendable {
             pageSize: try pageSize(given["page_size"]?.first),
             wantsCount: try wantsCount(given["count"]?.first),
             fields: try fieldNames(given["fields"]?.first),
+            terms: terms,
+            filters: given.filter { name, _ in filters.contains { $0.name == name } },
             conditions: conditions,
             order: order,
             position: try given["cursor"]?.first.map {
@@ -168,14 +170,7 @@ public struct ListDeclaration: Sendable {
     }
 
     private func condition(ofTerm term: String) -> SQL {
-        var pattern = "%"
-        for scalar in term.unicodeScalars {
-            if scalar == "%" || scalar == "_" || scalar == "\\" { pattern += "\\" }
-            pattern.unicodeScalars.append(scalar)
-        }
-        pattern += "%"
-        let lowered: SQL = "lower(\(pattern)) ESCAPE '\\'"
-        return search?.condition(term, lowered) ?? "true"
+        search?.condition(term, "lower(\(ListSearch.pattern(of: term))) ESCAPE '\\'") ?? "true"
     }
 
     private func sortOrder(_ asked: String) throws -> [SortStep] {
@@ -244,6 +239,16 @@ public struct ListDeclaration: Sendable {
 public struct ListSearch: Sendable, ExpressibleByArrayLiteral {
     /// The condition that a row holds a term; the pattern, lower-cased, stands to the right of `LIKE`.
     let condition: @Sendable (_ term: String, _ pattern: SQL) -> SQL
+
+    /// The pattern of LIKE for what contains a term, with `\` as the escape character.
+    public static func pattern(of term: String) -> String {
+        var pattern = "%"
+        for scalar in term.unicodeScalars {
+            if scalar == "%" || scalar == "_" || scalar == "\\" { pattern += "\\" }
+            pattern.unicodeScalars.append(scalar)
+        }
+        return pattern + "%"
+    }
 
     /// As a condition of the list's own says.
     public init(_ condition: @escaping @Sendable (_ term: String, _ pattern: SQL) -> SQL) {

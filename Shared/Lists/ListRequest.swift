@@ -10,6 +10,10 @@ public struct ListRequest: Sendable {
     public let wantsCount: Bool
     /// The names in `fields`, nil for all.
     public let fields: [String]?
+    /// The terms of `search`, each once.
+    public let terms: [String]
+    /// The values of each filter that was given, all of the right form.
+    public let filters: [String: [String]]
 
     let conditions: [SQL]
     let order: [SortStep]

@@ -176,19 +176,42 @@ final class MigrationSession {
         return recorded
     }
 
-    /// One file in one transaction, as the owner. A lock that others hold is waited for 2 s, so that requests do not
-    /// pile up behind the migration, then asked for again a little later.
+    /// One file in one transaction, as the owner.
     func run(_ migration: Migration, of schema: SchemaDefinition) async throws {
-        let attempts = 10
-        for attempt in 1...attempts {
+        try await patiently(migration, of: schema) { try await self.runOnce(migration, of: schema) }
+        logger.info("migrated", metadata: ["schema": "\(schema.service)", "migration": "\(migration.name)"])
+    }
+
+    /// What has to be there besides, in one transaction, as the administrator.
+    func provide(_ provision: Migration, of schema: SchemaDefinition) async throws {
+        let notices = try await patiently(provision, of: schema) {
+            _ = try await self.run("RESET ROLE; BEGIN; SET LOCAL lock_timeout = '2s'")
             do {
-                try await runOnce(migration, of: schema)
-                logger.info(
-                    "migrated",
-                    metadata: ["schema": "\(schema.service)", "migration": "\(migration.name)"]
-                )
-                return
-            } catch let error as PostgresError where error.sqlState == "55P03" && attempt < attempts {
+                let rows = try await self.run(provision.sql)
+                _ = try await self.run("COMMIT")
+                return rows
+            } catch {
+                _ = try? await self.run("ROLLBACK")
+                throw error
+            }
+        }
+        if let notice = try notices.first?.get("notice", as: String?.self) {
+            logger.notice("\(notice)", metadata: ["schema": "\(schema.service)"])
+        }
+    }
+
+    /// A lock that others hold is waited for 2 s, so that requests do not pile up behind the migration, then asked for
+    /// again a little later.
+    private func patiently<Result>(
+        _ migration: Migration,
+        of schema: SchemaDefinition,
+        _ body: () async throws -> Result
+    ) async throws -> Result {
+        let attempts = 10
+        for attempt in 1..<attempts {
+            do {
+                return try await body()
+            } catch let error as PostgresError where error.sqlState == "55P03" {
                 logger.notice(
                     "a lock is held by others, trying again",
                     metadata: ["schema": "\(schema.service)", "migration": "\(migration.name)"]
@@ -196,6 +219,7 @@ final class MigrationSession {
                 try await Task.sleep(for: .milliseconds(200 * attempt))
             }
         }
+        return try await body()
     }
 
     private func runOnce(_ migration: Migration, of schema: SchemaDefinition) async throws {

@@ -30,11 +30,15 @@ public struct SchemaDefinition: Sendable {
     public let service: String
     /// Every migration, oldest first; names sort in this order within their own prefix.
     public let migrations: [Migration]
+    /// What the administrator runs after the migrations, every time, because it depends on what the server allows by
+    /// then. It may find everything in place; a column `notice` of its last statement is for the operator.
+    public let provision: Migration?
 
     /// A schema with these migrations.
-    public init(service: String, migrations: [Migration]) {
+    public init(service: String, migrations: [Migration], provision: Migration? = nil) {
         self.service = service
         self.migrations = migrations
+        self.provision = provision
     }
 
     /// Owns the schema and its tables; nobody can log in as it.
@@ -116,6 +120,7 @@ public struct Migrator: Sendable {
             try await session.prepareRolesAndSchema(schema, password: password)
             let missing = try schema.missing(recorded: try await session.recorded(in: schema))
             for migration in missing { try await session.run(migration, of: schema) }
+            if let provision = schema.provision { try await session.provide(provision, of: schema) }
             try await session.unlock()
         } catch {
             await session.close()

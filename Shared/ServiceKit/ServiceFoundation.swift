@@ -68,7 +68,8 @@ public struct ServiceFoundation: Sendable {
     public static func withLog(_ schema: SchemaDefinition) -> SchemaDefinition {
         SchemaDefinition(
             service: schema.service,
-            migrations: MessagingSchema.migrations + schema.migrations + DrillMigration.all(of: schema.service)
+            migrations: MessagingSchema.migrations + schema.migrations + DrillMigration.all(of: schema.service),
+            provision: schema.provision
         )
     }
 

@@ -114,11 +114,7 @@ def measure(machine, options):
         tokens = log_in(installation, organizations)
         sizes.insert(0, work.cost(installation, tokens, data.SIZES["10k"], watched(machine, installation)))
         if large:
-            small = work.pages(installation, tokens)
-            worst = max(large, key=lambda page: large[page] / small[page])
-            work.row("1,000,000 tasks against 10,000: p99 of the list that suffers most", 1.5,
-                     large[worst] / small[worst], at_least=False, note=f"`{worst}`")
-            work.details["pages"] = {"10,000": small, "1,000,000": large}
+            work.compare_pages(work.pages(installation, tokens), large)
             work.details["explain"] = explained
         installation.stop()
     work.details["sizes"] = sizes
@@ -128,7 +124,7 @@ def measure(machine, options):
 def slowest(work, installation, tokens, pages):
     """The plan of the list that takes longest."""
     n, token = next(iter(tokens.items()))
-    page = max(pages, key=pages.get)
+    page = max(pages, key=lambda page: pages[page]["p99"])
     statement, values = postgres_floor.captured(
         work.machine, installation.origin, "/api/project/tasks/?" + page.format(n=n), token)
     return page + "\n" + postgres_floor.explain(work.machine, statement, values, data.organization_id(n))

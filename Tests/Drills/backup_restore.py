@@ -72,6 +72,8 @@ def drill(binary, say, keep=False):
             company.check()
         stage.wait_quiet()
         say(f"afterwards: {load.figures()}; {stage.verify()}")
+        expect(has_index(stage), "the index of the search is not back")
+        without_superuser(stage, target, companies[0], before[0], say)
     finally:
         stage.close(keep)
 
@@ -109,6 +111,29 @@ def refusals(stage, target, say):
     stage.start_processes()
     expect(Session(stage.origins).send("GET", "/health/ready").status == 200, "not ready again")
     say("refused: an existing folder, running services, another secret, several databases, a full database, damage")
+
+
+def has_index(stage):
+    return stage.postgres.sql("SELECT to_regclass('task.task_search') IS NOT NULL") == [["t"]]
+
+
+def without_superuser(stage, target, company, sure, say):
+    """The same backup on a server whose administrator is none: without the index of the search, with all the rest."""
+    stage.stop_processes()
+    stage.postgres.stop()
+    stage.postgres.destroy()
+    stage.postgres.initialize()
+    stage.postgres.start()
+    stage.postgres.sql("CREATE ROLE manager LOGIN CREATEROLE CREATEDB BYPASSRLS PASSWORD 'drill'", "postgres")
+    stage.run("restore", target, TASKFLOW_ADMIN_DATABASE_URL=stage.postgres.url("manager", password="drill"))
+    expect(not has_index(stage), "the index is there without a superuser")
+    stage.start_processes()
+    session = company.session()
+    for task, title in list(sure.items())[:3]:
+        found = session.must(200, "GET", f"/api/project/tasks/?search={title[-12:]}").json["results"]
+        expect([row["id"] for row in found] == [task], f"{title} is not found")
+    stage.wait_quiet()
+    say(f"restored without a superuser: {stage.verify()}")
 
 
 def streams_are_rebuilt(stage, say):

@@ -177,7 +177,7 @@ import Testing
             UNION ALL
             SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
             WHERE n.nspname = \(schema.service) AND p.prosecdef AND NOT (
-              p.proname = 'outbox_retire'
+              p.proname IN ('outbox_retire', 'search_candidates')
               AND p.proconfig @> ARRAY['search_path=' || \(schema.service) || ', pg_temp'])
             UNION ALL
             SELECT p.proname FROM pg_depend d JOIN pg_policy y ON y.oid = d.objid JOIN pg_proc p ON p.oid = d.refobjid
@@ -186,5 +186,37 @@ import Testing
         )
         let names = try loopholes.map { try $0.get("name", as: String.self) }
         #expect(names == [])
+    }
+
+    @Test("TEN-3: one role is above row security; nobody is or becomes it, and it reads the text of tasks alone")
+    func theSearchReadsTextAlone() async throws {
+        let pool = try await catalogue(of: Self.schemas.first { $0.service == "task" } ?? Self.schemas[0])
+        let rights = try await pool.query(
+            """
+            SELECT r.rolname AS role, r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+                   OR EXISTS (SELECT FROM pg_auth_members m WHERE r.oid IN (m.roleid, m.member)) AS more,
+                   ARRAY(SELECT n.nspname || '.' || c.relname || '.' || a.attname
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+                       AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT') ORDER BY 1)::text[] AS reads,
+                   (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+                       AND (has_any_column_privilege(r.oid, c.oid, 'INSERT, UPDATE, REFERENCES')
+                         OR has_table_privilege(r.oid, c.oid, 'DELETE, TRUNCATE, TRIGGER'))) AS writes,
+                   ARRAY(SELECT p.proname FROM pg_proc p WHERE p.proowner = r.oid)::text[] AS functions
+            FROM pg_roles r WHERE r.rolbypassrls AND NOT r.rolsuper AND has_schema_privilege(r.oid, 'task', 'USAGE')
+            """
+        )
+        #expect(rights.count == 1)
+        let row = try #require(rights.first)
+        #expect(try row.get("role") == "task_search")
+        #expect(try row.get("more") == false)
+        #expect(try row.get("writes") == 0)
+        #expect(try row.get("functions", as: [String].self) == ["search_candidates"])
+        #expect(
+            try row.get("reads", as: [String].self)
+                == ["task.task.deleted_at", "task.task.id", "task.task.organization_id", "task.task.search_text"]
+        )
     }
 }

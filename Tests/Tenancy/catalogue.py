@@ -27,7 +27,9 @@ GLOBAL = declared_global()
 # The log's own, in every schema.
 LOG = ["migration", "event_log", "outbox", "cursor", "parked", "lineage"]
 # Functions that run with their owner's rights, each with a search_path of its own.
-DEFINERS = ["outbox_retire"]
+DEFINERS = ["outbox_retire", "search_candidates"]
+# The one role above row level security, and all that it may read: what the index of the search is made of.
+SEARCHER, SEARCHED = "task_search", ["organization_id", "id", "search_text", "deleted_at"]
 
 POLICY = ("(organization_id = ( SELECT (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid "
           "AS \"nullif\"))")
@@ -131,6 +133,32 @@ complaint (requirement, text) AS (
     WHERE NOT EXISTS (SELECT FROM pg_db_role_setting x JOIN pg_database d ON d.oid = x.setdatabase
         WHERE d.datname = current_database() AND x.setrole = r.oid
         AND x.setconfig @> ARRAY['search_path=' || r.service])
+    UNION ALL
+    SELECT 'TEN-3', r.rolname || ' is above row level security' FROM pg_roles r
+    WHERE r.rolbypassrls AND NOT r.rolsuper AND r.rolname <> {literal(SEARCHER)}
+        AND EXISTS (SELECT FROM service s WHERE has_schema_privilege(r.oid, s.name, 'USAGE'))
+    UNION ALL
+    SELECT 'TEN-3', r.rolname || ' can be somebody, or somebody can be it' FROM pg_roles r
+    WHERE r.rolname = {literal(SEARCHER)} AND (r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb
+        OR r.rolreplication OR EXISTS (SELECT FROM pg_auth_members m WHERE r.oid IN (m.roleid, m.member)))
+    UNION ALL
+    SELECT 'TEN-3', r.rolname || ' may read ' || t.service || '.' || t.name || '.' || a.attname FROM pg_roles r
+    CROSS JOIN listed t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE r.rolname = {literal(SEARCHER)} AND has_column_privilege(r.oid, t.oid, a.attnum, 'SELECT')
+        AND NOT (t.service = 'task' AND t.name = 'task' AND a.attname = ANY ({array(SEARCHED)}))
+    UNION ALL
+    SELECT 'TEN-3', r.rolname || ' may write ' || t.service || '.' || t.name FROM pg_roles r CROSS JOIN listed t
+    WHERE r.rolname = {literal(SEARCHER)} AND (has_any_column_privilege(r.oid, t.oid, 'INSERT, UPDATE, REFERENCES')
+        OR has_table_privilege(r.oid, t.oid, 'DELETE, TRUNCATE, TRIGGER'))
+    UNION ALL
+    SELECT 'TEN-4', n.nspname || '.' || p.proname || ' is of ' || r.rolname
+    FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE r.rolname = {literal(SEARCHER)} AND p.proname <> 'search_candidates'
+    UNION ALL
+    SELECT 'TEN-4', n.nspname || '.' || p.proname || ' may be run by ' || r.rolname
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace CROSS JOIN pg_roles r
+    WHERE p.proname = 'search_candidates' AND p.prosecdef AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
+        AND NOT r.rolsuper AND r.rolname NOT IN ('task_app', {literal(SEARCHER)})
     UNION ALL
     SELECT 'TEN-4', n.nspname || '.' || c.relname || ' shows rows past row level security'
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN service s ON s.name = n.nspname

@@ -98,7 +98,29 @@ def of_service(service):
     yield "outbox_retire without its search_path", f"ALTER FUNCTION {service}.outbox_retire() RESET search_path"
 
 
+def of_search():
+    """(what, statements) for the one function and role that are above row level security."""
+    function = "task.search_candidates"
+    yield "without its search_path", f"ALTER FUNCTION {function} RESET search_path"
+    yield "run by everybody", f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC"
+    yield "run by another service", f"GRANT EXECUTE ON FUNCTION {function} TO auth_app"
+    yield "its role may log in", "ALTER ROLE task_search LOGIN"
+    yield "its role is superuser", "ALTER ROLE task_search SUPERUSER"
+    yield "its role lent to the service", "GRANT task_search TO task_app"
+    yield "its role lent the owner", "GRANT task_owner TO task_search"
+    yield "its role reads all of a task", "GRANT SELECT ON task.task TO task_search"
+    yield "its role reads members", "GRANT SELECT ON task.member TO task_search"
+    yield "its role writes", "GRANT UPDATE (search_text) ON task.task TO task_search"
+    yield "its role has another function", (
+        "CREATE FUNCTION task.leak() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM task.task'; "
+        "ALTER FUNCTION task.leak() OWNER TO task_search")
+    yield "another role above row level security", (
+        "CREATE ROLE task_other NOLOGIN BYPASSRLS; GRANT USAGE ON SCHEMA task TO task_other")
+
+
 def schema_mutants(url):
+    for what, breaking in of_search():
+        yield f"search: {what}", breaking
     for service in catalogue.SERVICES:
         for what, breaking in of_service(service):
             yield f"{service}: {what}", breaking

@@ -19,13 +19,14 @@ enum TaskLists {
                     "t.priority_order = \(place + 1)"
                 },
                 .number("project", column: "t.project_id"),
+                // Neither may be looked for by an index here: what is rare is gathered before, see Narrowing.
                 ListFilter("created_by", repeats: true) { value in
-                    "t.created_by = ANY(\(users(try address(value), organization)))"
+                    "(t.created_by = ANY(\(users([try address(value)], organization)))) IS TRUE"
                 },
                 ListFilter("collaborator", repeats: true) { value in
                     """
-                    t.id IN (SELECT fc.task_id FROM task_collaborator fc WHERE fc.organization_id = \(organization) \
-                    AND fc.user_id = ANY(\(users(try address(value), organization))))
+                    (SELECT true FROM task_collaborator fc WHERE fc.organization_id = \(organization) \
+                    AND fc.task_id = t.id AND fc.user_id = ANY(\(users([try address(value)], organization))) LIMIT 1)
                     """
                 },
                 ListFilter("due_before", repeats: false) { value in
@@ -100,11 +101,8 @@ enum TaskLists {
     /// Title and description hold the term, or the name of the project, the status or the priority do; the last three
     /// are looked at once and not for each task.
     private static func matches(_ term: String, _ pattern: SQL, _ organization: OrganizationID) -> SQL {
-        func places(_ values: [String]) -> [Int] {
-            values.indices.filter { values[$0].lowercased().utf8.contains(term.lowercased().utf8) }.map { $0 + 1 }
-        }
-        let statuses = places(TaskStatus.allCases.map(\.rawValue))
-        let priorities = places(TaskPriority.allCases.map(\.rawValue))
+        let statuses = places(of: term, in: TaskStatus.allCases.map(\.rawValue))
+        let priorities = places(of: term, in: TaskPriority.allCases.map(\.rawValue))
         let named: SQL = """
             t.search_text LIKE \(pattern) OR t.project_id IN (SELECT sp.id FROM project sp \
             WHERE sp.organization_id = \(organization) AND lower(sp.name) LIKE \(pattern))
@@ -112,6 +110,16 @@ enum TaskLists {
         let ofStatus: SQL = statuses.isEmpty ? "" : " OR t.status_order = ANY(\(statuses)::smallint[])"
         let ofPriority: SQL = priorities.isEmpty ? "" : " OR t.priority_order = ANY(\(priorities)::smallint[])"
         return "(\(named)\(ofStatus)\(ofPriority))"
+    }
+
+    /// Whether a term is part of the name of a status or a priority.
+    static func namesChoices(_ term: String) -> Bool {
+        !places(of: term, in: TaskStatus.allCases.map(\.rawValue)).isEmpty
+            || !places(of: term, in: TaskPriority.allCases.map(\.rawValue)).isEmpty
+    }
+
+    private static func places(of term: String, in values: [String]) -> [Int] {
+        values.indices.filter { values[$0].lowercased().utf8.contains(term.lowercased().utf8) }.map { $0 + 1 }
     }
 
     /// An e-mail address as accounts have them: HTML's `input type=email` without `/ ? # %`.
@@ -131,11 +139,13 @@ enum TaskLists {
         return value
     }
 
-    private static func users(_ email: String, _ organization: OrganizationID) -> SQL {
-        """
-        ARRAY(SELECT fm.user_id FROM member fm WHERE fm.organization_id = \(organization) \
-        AND fm.email_key = lower(\(email)))
-        """
+    /// The members with one of these addresses, as an array of ids.
+    static func users(_ emails: [String], _ organization: OrganizationID) -> SQL {
+        let addressed = emails.map { email -> SQL in "fm.email_key = lower(\(email))" }
+        return """
+            ARRAY(SELECT fm.user_id FROM member fm WHERE fm.organization_id = \(organization) \
+            AND (\(SQL.joined(addressed, separator: " OR "))))
+            """
     }
 
     /// A moment, or the begin of a day in the organization's zone.

@@ -10,8 +10,8 @@ extension TaskStore {
     /// Up to so many tasks are gathered before they are put in order.
     private static let mostGathered: Int64 = 5000
 
-    /// Tasks that the caller may see, of a project, of a parent that they may see, or all. A page is one round trip;
-    /// all that someone sees who is no admin takes another one to choose the form of the question.
+    /// Tasks that the caller may see, of a project, of a parent that they may see, or all. A page is one round trip; a
+    /// search, and all that someone sees who is no admin, take another one to choose the form of the question.
     func list(
         _ request: ListRequest,
         project: ProjectID?,
@@ -20,15 +20,37 @@ extension TaskStore {
     ) async throws -> Page<EncodedRow> {
         let visibility = Visibility(principal: principal)
         var visible = visibility.tasks()
-        if principal.role != .admin, project == nil, parent == nil {
-            let reach = try await database.read(in: principal.organization, visibility.reach)
-            if try reach.first?.get("reach", as: Int64.self) ?? 0 <= TaskStore.mostGathered {
-                visible = visibility.gathered()
-            }
+        switch try await form(of: request, inAll: project == nil && parent == nil, visibility) {
+        case .walked: break
+        case .gathered: visible = visibility.gathered()
+        case .narrowed(let ids): visible = "\(visible) AND t.id = ANY(\(ids)::bigint[])"
         }
         if let project { visible = "\(visible) AND t.project_id = \(project)" }
         if let parent { visible = "\(visible) AND t.parent_id = \(visibleID(parent, in: project, principal))" }
         return try await page(request, visible: visible, trash: false, by: principal)
+    }
+
+    /// How a list comes to its tasks; all forms give the same.
+    private enum ListForm {
+        /// In its order, past what is not wanted.
+        case walked
+        /// All that the caller may see first.
+        case gathered
+        /// All that the request can mean first.
+        case narrowed([TaskID])
+    }
+
+    /// The form that looks at the fewest tasks.
+    private func form(of request: ListRequest, inAll: Bool, _ visibility: Visibility) async throws -> ListForm {
+        let organization = visibility.principal.organization
+        let narrowing = Narrowing(request, in: organization)
+        let asksReach = inAll && visibility.principal.role != .admin
+        let statements = (narrowing.map { [$0.statement] } ?? []) + (asksReach ? [visibility.reach] : [])
+        guard !statements.isEmpty else { return .walked }
+        let results = try await database.read(in: organization, statements)
+        if narrowing != nil, let ids = try Narrowing.ids(in: results[0]) { return .narrowed(ids) }
+        guard asksReach, let reach = try results.last?.first?.get("reach", as: Int64.self) else { return .walked }
+        return reach <= TaskStore.mostGathered ? .gathered : .walked
     }
 
     /// Tasks in the trash that the caller may restore.

@@ -98,7 +98,7 @@ struct Restore: AsyncParsableCommand {
         for name in ServiceName.keeping {
             _ = try await pool.query("DROP SCHEMA IF EXISTS \(unsafe: name.rawValue) CASCADE")
         }
-        try program.output(["--no-password", "--exit-on-error", "--single-transaction", "--dbname=", backup.dump])
+        try restoreDump(backup.dump, by: program)
         let found = try await pool.transaction(in: nil) { try await BackupContents.count(in: $0) }
         guard found == manifest.contents else {
             throw StartError(
@@ -111,6 +111,21 @@ struct Restore: AsyncParsableCommand {
             logger: logger
         )
         _ = try await pool.query("ANALYZE")
+    }
+
+    /// All of the dump but the index of the search and its function: this server may not be able to have them, and the
+    /// migrations that follow make them where it is.
+    private func restoreDump(_ dump: String, by program: PostgresProgram) throws {
+        let left = ["INDEX task task_search ", "FUNCTION task search_candidates(", "FUNCTION search_candidates("]
+        let entries = try program.output(["--list", dump]).split(separator: "\n").filter { entry in
+            !left.contains { entry.contains($0) }
+        }
+        let list = FileManager.default.temporaryDirectory.appending(path: "taskflow-restore-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: list) }
+        try PrivateFiles.write(entries.joined(separator: "\n") + "\n", to: list.path)
+        try program.output(
+            ["--no-password", "--exit-on-error", "--single-transaction", "--use-list=\(list.path)", "--dbname=", dump]
+        )
     }
 
     /// Services that go on would write into what is being replaced, and keep in mind what is no more.
