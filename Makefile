@@ -12,7 +12,8 @@ run: packages
 	@exec .build/release/taskflow up $(ARGUMENTS)
 
 # Builds everything and runs all tests on a throw-away Postgres and Redis.
-test: packages
+test:
+	@.ci/packages test
 	@Tests/run.sh $(ARGUMENTS)
 
 # Every acceptance test against the built program, through its gateway.
@@ -52,7 +53,7 @@ tenancy-mutants: packages
 	swift build --product taskflow
 	Tests/Tenancy/mutants.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
-# Ten minutes: Taskflow against DRF, nginx and pgbench, in turns; writes docs/benchmarks.md. SIZE=10k, 100k or 1m.
+# Ten minutes: Taskflow against DRF, nginx and pgbench, in turns; writes docs/benchmarks.md. SIZE=1m: docs/benchmarks-1m.md.
 bench: build
 	Tests/Benchmarks/bench.py --binary .build/release/taskflow --size $(or $(SIZE),100k) $(ARGUMENTS)
 
@@ -66,7 +67,8 @@ failpoints: packages
 	Tests/Chaos/failpoints.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 
 # Operations drills: backup and restore, rolling restart, upgrade, full disk and the like; minutes, and best run as root.
-drills: packages
+drills:
+	@.ci/packages test
 	swift build --product taskflow
 	Tests/Drills/run.py --binary "$$(swift build --show-bin-path)/taskflow" $(ARGUMENTS)
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs the tests on a Postgres and a Redis of their own, made in a temporary folder and removed at the end.
+# Runs the tests on a Postgres and a Redis of their own, made in a temporary folder and removed at the end; and on a
+# PgBouncer before that Postgres, where there is one.
 # Arguments are passed to `swift test`, e.g. `--filter TaskTests`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,12 +16,12 @@ if [ "$(id -u)" -eq 0 ]; then
 else
     mkdir "$folder/pg"
 fi
-postgres_pid= redis_pid=
+postgres_pid= redis_pid= bouncer_pid=
 finish() {
     code=$?
     trap - EXIT INT TERM
-    for pid in $postgres_pid $redis_pid; do kill -INT "$pid" 2>/dev/null || true; done
-    for pid in $postgres_pid $redis_pid; do wait "$pid" 2>/dev/null || true; done
+    for pid in $bouncer_pid $postgres_pid $redis_pid; do kill -INT "$pid" 2>/dev/null || true; done
+    for pid in $bouncer_pid $postgres_pid $redis_pid; do wait "$pid" 2>/dev/null || true; done
     rm -rf "$folder"
     exit $code
 }
@@ -50,6 +51,32 @@ done
 "$bin/pg_isready" -q -h "$folder/pg" -p 5432 || { cat "$folder/postgres.log"; exit 1; }
 
 host=$(printf %s "$folder/pg" | sed 's|/|%2F|g')
+bouncer=$(PATH=$PATH:/usr/sbin command -v pgbouncer || true)
+if [ -n "$bouncer" ]; then
+    cat >"$folder/pg/pgbouncer.ini" <<EOF
+[databases]
+* = host=$folder/pg port=5432
+[pgbouncer]
+listen_addr =
+unix_socket_dir = $folder/pg
+listen_port = 6432
+pool_mode = transaction
+default_pool_size = 2
+max_client_conn = 200
+auth_type = scram-sha-256
+auth_file = $folder/pg/users
+auth_user = postgres
+auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = \$1
+EOF
+    echo "\"postgres\" \"$password\"" >"$folder/pg/users"
+    # Readable for the account that it runs as; nobody can list the folder above, and all of it goes at the end.
+    chmod 644 "$folder/pg/pgbouncer.ini" "$folder/pg/users"
+    (cd / && exec setsid "${as[@]}" "$bouncer" "$folder/pg/pgbouncer.ini") >"$folder/pgbouncer.log" 2>&1 &
+    bouncer_pid=$!
+    for _ in $(seq 100); do [ -S "$folder/pg/.s.PGSQL.6432" ] && break; sleep 0.1; done
+    [ -S "$folder/pg/.s.PGSQL.6432" ] || { cat "$folder/pgbouncer.log"; exit 1; }
+    export TASKFLOW_TEST_PGBOUNCER_PORT=6432
+fi
 export TASKFLOW_TEST_POSTGRES_URL="postgresql://postgres:$password@$host:5432/postgres"
 export TASKFLOW_TEST_REDIS_URL="unix://$folder/redis.sock"
 

@@ -14,6 +14,8 @@ final class Connection {
     enum Mode {
         /// Prepared statements, several rounds under way at once.
         case pipeline
+        /// The same behind a pooler, which may have another session for each transaction: nothing is prepared.
+        case pooled
         /// Texts of any number of statements without parameters, the simple protocol; for migrations.
         case script
     }
@@ -35,7 +37,8 @@ final class Connection {
     /// Nanoseconds of the monotonic clock.
     let openedAt: UInt64
     var idleSince: UInt64 = 0
-    /// Prepared statements of it no longer fit the server's state: to be closed when it comes back.
+    /// To be closed when it comes back: its prepared statements no longer fit the server's state, or it waits for a
+    /// cancellation that might hit the next one.
     private(set) var isSpoiled = false
 
     private var handle: OpaquePointer?
@@ -85,7 +88,7 @@ final class Connection {
         _ statements: [Statement],
         then completion: @escaping (Result<[Rows], PostgresError>) -> Void
     ) -> Round {
-        precondition(mode == .pipeline)
+        precondition(mode != .script)
         let round = Round(slots: statements.count, completion: completion)
         do throws(PostgresError) {
             for statement in prefix { try statement.check() }
@@ -124,6 +127,22 @@ final class Connection {
 
     private func send(_ statement: Statement, in round: Round, slot: Int?, generation: UInt64) throws(PostgresError) {
         guard let handle else { throw closedError }
+        if mode == .pooled {
+            let sent = buffer.withPointers(statement.parameters) { values in
+                PQsendQueryParams(
+                    handle,
+                    statement.text,
+                    Int32(statement.parameters.count),
+                    nil,
+                    values,
+                    nil,
+                    nil,
+                    0
+                )
+            }
+            guard sent == 1 else { throw broken() }
+            return expect(.rows(round, slot: slot))
+        }
         let name: String
         switch statements.use(statement.text, generation: generation) {
         case .known(let known): name = known
@@ -294,6 +313,7 @@ final class Connection {
     /// Cancels what runs on the server and closes.
     func interrupt() {
         guard let handle else { return }
+        let error = PostgresError(.connectionLost, message: "closed to cancel a statement")
         if let cancel = PQgetCancel(handle) {
             // A PGcancel is a copy of the address and key that PQcancel only reads; it has one owner, the closure.
             nonisolated(unsafe) let cancel = cancel
@@ -301,9 +321,16 @@ final class Connection {
                 var message = [CChar](repeating: 0, count: 256)
                 PQcancel(cancel, &message, Int32(message.count))
                 PQfreeCancel(cancel)
+                Poller.shared.execute { [weak self] in self?.close(error) }
+            }
+            // A pooler knows by the connection what to cancel, and forgets it with that.
+            if mode == .pooled {
+                isSpoiled = true
+                Poller.shared.schedule(after: .seconds(1)) { [weak self] in self?.close(error) }
+                return
             }
         }
-        close(PostgresError(.connectionLost, message: "closed to cancel a statement"))
+        close(error)
     }
 
     /// Closes if the server has not answered for `limit`: its machine or the network is gone.

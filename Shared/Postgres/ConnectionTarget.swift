@@ -2,6 +2,22 @@ import CLibPQ
 import Glibc
 import Poller
 
+/// What every session of a service is set to, beside its `search_path`: by the connection, and by the role for those that
+/// come through a pooler.
+enum SessionSettings {
+    static let all = [
+        ("timezone", "UTC"),
+        ("datestyle", "ISO"),
+        ("intervalstyle", "postgres"),
+        ("bytea_output", "hex"),
+        ("statement_timeout", "20000"),
+        ("lock_timeout", "5000"),
+        ("idle_in_transaction_session_timeout", "10000"),
+        // Compiling pays for reports of seconds, which no request may be.
+        ("jit", "off"),
+    ]
+}
+
 /// Where to connect and with which settings: libpq's keywords and values.
 struct ConnectionTarget: Sendable {
     private(set) var values: [String: String] = [:]

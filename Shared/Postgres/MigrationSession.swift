@@ -106,10 +106,14 @@ final class MigrationSession {
         } else {
             _ = try await run("CREATE SCHEMA \(name) AUTHORIZATION \(owner)")
         }
+        let settings = SessionSettings.all.map { setting, value in
+            "ALTER ROLE \(app) IN DATABASE \(database) SET \(setting) = \(literal(value));"
+        }
         try await runAgainstOthers(
             """
             GRANT CONNECT ON DATABASE \(database) TO \(app);
             ALTER ROLE \(app) IN DATABASE \(database) SET search_path = \(name);
+            \(settings.joined(separator: "\n"))
             """
         )
         if try await !run("SELECT 1 FROM pg_namespace WHERE nspname = 'public'").isEmpty {

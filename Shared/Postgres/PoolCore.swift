@@ -8,6 +8,8 @@ import Synchronization
 @PollerActor
 final class PoolCore {
     private let target: Result<ConnectionTarget, PostgresError>
+    private let directTarget: Result<ConnectionTarget, PostgresError>
+    private let mode: Connection.Mode
     private let checkoutTimeout: Duration
     private let logger: Logger
     private let metrics: PoolMetrics
@@ -33,7 +35,17 @@ final class PoolCore {
     private static let dedicatedSilenceLimit: UInt64 = 5 * 1_000_000_000
 
     nonisolated init(_ configuration: PostgresConfiguration, logger: Logger) {
-        target = Result { () throws(PostgresError) in try Self.target(for: configuration) }
+        let direct = Result { () throws(PostgresError) in
+            try Self.target(configuration.directURL ?? configuration.url, for: configuration)
+        }
+        directTarget = direct
+        if configuration.directURL == nil {
+            target = direct
+            mode = .pipeline
+        } else {
+            target = Result { () throws(PostgresError) in try Self.poolerTarget(for: configuration) }
+            mode = .pooled
+        }
         checkoutTimeout = configuration.checkoutTimeout
         silenceLimit = UInt64(configuration.answerTimeout.components.seconds) * 1_000_000_000
         self.logger = logger
@@ -41,31 +53,35 @@ final class PoolCore {
         state = PoolState(maximum: configuration.maximumConnections)
     }
 
-    nonisolated static func target(for configuration: PostgresConfiguration) throws(PostgresError) -> ConnectionTarget {
+    /// A pooler takes no settings of the session: they are the role's.
+    nonisolated private static func poolerTarget(
+        for configuration: PostgresConfiguration
+    ) throws(PostgresError) -> ConnectionTarget {
         var target = try ConnectionTarget(configuration.url)
+        target["client_encoding"] = "UTF8"
+        target["application_name"] = "taskflow-\(configuration.schema)"
+        return target
+    }
+
+    nonisolated static func target(
+        _ url: String,
+        for configuration: PostgresConfiguration
+    ) throws(PostgresError) -> ConnectionTarget {
+        var target = try ConnectionTarget(url)
         target["client_encoding"] = "UTF8"
         target["application_name"] = "taskflow-\(configuration.schema)"
         // Over TCP a peer that vanished is noticed within half a minute; sockets in the file system ignore these.
         for (keyword, value) in [("keepalives_idle", "10"), ("keepalives_interval", "3"), ("keepalives_count", "3")]
         where target[keyword] == nil { target[keyword] = value }
         if target["tcp_user_timeout"] == nil { target["tcp_user_timeout"] = "15000" }
+        target.addOptions([("search_path", identifier(configuration.schema))] + SessionSettings.all)
         target.addOptions([
-            ("search_path", "\"\(configuration.schema.replacing("\"", with: "\"\""))\""),
-            ("timezone", "UTC"),
-            ("datestyle", "ISO"),
-            ("intervalstyle", "postgres"),
-            ("bytea_output", "hex"),
-            ("statement_timeout", "20000"),
-            ("lock_timeout", "5000"),
-            ("idle_in_transaction_session_timeout", "10000"),
             // The server's side of the same: by default it takes two hours to miss a client whose machine is gone, and
             // until then holds whatever that had locked.
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "3"),
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "15000"),
-            // Compiling pays for reports of seconds, which no request may be.
-            ("jit", "off"),
         ])
         return target
     }
@@ -190,7 +206,7 @@ final class PoolCore {
 
     private func connect(_ id: Int) async {
         do {
-            let connection = try await Connector.connect(target.get(), id: id, mode: .pipeline)
+            let connection = try await Connector.connect(target.get(), id: id, mode: mode)
             connections[id] = connection
             connection.onClose = { [weak self] in self?.closed(id) }
             lastRefusal = nil
@@ -215,7 +231,7 @@ final class PoolCore {
 
     /// A connection outside the pool's count, ended by the server when its owner has said nothing for ten seconds.
     func openDedicated() async throws -> Connection {
-        var target = try target.get()
+        var target = try directTarget.get()
         target.addOptions([("idle_session_timeout", "10000")])
         let connection = try await Connector.connect(target, id: 0, mode: .pipeline)
         watch(connection)

@@ -8,6 +8,10 @@ import Synchronization
 public struct PostgresConfiguration: Sendable {
     /// libpq connection string or URI.
     public var url: String
+    /// The same past the pooler that `url` names, which hands a server's session from transaction to transaction
+    /// (PgBouncer's transaction mode); nil without one. Behind a pooler no statement is prepared, sessions are set up by
+    /// their role (see ``Migrator``), and ``PostgresPool/dedicatedConnection()`` goes here.
+    public var directURL: String?
     /// Most connections at once; 1 and up.
     public var maximumConnections: Int
     /// How long a request waits for a free connection before it fails.
@@ -20,8 +24,15 @@ public struct PostgresConfiguration: Sendable {
     public var schema: String
 
     /// A configuration; the schema is the service's own.
-    public init(url: String, schema: String, maximumConnections: Int = 10, checkoutTimeout: Duration = .seconds(5)) {
+    public init(
+        url: String,
+        directURL: String? = nil,
+        schema: String,
+        maximumConnections: Int = 10,
+        checkoutTimeout: Duration = .seconds(5)
+    ) {
         self.url = url
+        self.directURL = directURL
         self.schema = schema
         self.maximumConnections = maximumConnections
         self.checkoutTimeout = checkoutTimeout

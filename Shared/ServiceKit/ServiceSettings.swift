@@ -96,6 +96,8 @@ public struct InstallationSettings: Sendable {
 /// What every service that keeps data reads from its settings: those of ``InstallationSettings``, and
 ///
 /// - `TASKFLOW_<SERVICE>_DATABASE_URL`: string, required, secret; libpq URI for the role `<service>_app`.
+/// - `TASKFLOW_<SERVICE>_DIRECT_DATABASE_URL`: string, secret; the same past PgBouncer in transaction mode, which the
+///   first names then.
 /// - `TASKFLOW_<SERVICE>_POOL`: connections to Postgres, 1...200, 10.
 /// - `TASKFLOW_DRAIN`: seconds, 0...30, 0; how long a service that is told to stop says "not ready" and goes on
 ///   accepting, for a load balancer to notice.
@@ -132,13 +134,17 @@ public struct ServiceSettings: Sendable {
             secret: true,
             "the URL of Postgres for the role \(service)_app: postgres://\(service)_app:password@host:5432/taskflow"
         )
-        guard url.hasPrefix("postgres://") || url.hasPrefix("postgresql://") || url.contains("=") else {
-            throw SettingError(
-                "\(prefix)_DATABASE_URL is not a URL of Postgres; give postgres://\(service)_app:password@host/taskflow."
-            )
+        let direct = config.text("\(prefix)_DIRECT_DATABASE_URL", secret: true)
+        for (key, url) in [("DATABASE_URL", url), ("DIRECT_DATABASE_URL", direct ?? url)] {
+            guard url.hasPrefix("postgres://") || url.hasPrefix("postgresql://") || url.contains("=") else {
+                throw SettingError(
+                    "\(prefix)_\(key) is not a URL of Postgres; give postgres://\(service)_app:password@host/taskflow."
+                )
+            }
         }
         database = PostgresConfiguration(
             url: url,
+            directURL: direct,
             schema: service,
             maximumConnections: try config.number("\(prefix)_POOL", default: 10, in: 1...200)
         )

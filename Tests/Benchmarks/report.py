@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and docs/benchmarks.json, and charts drawn by hand."""
+"""The report, as Markdown and JSON, and charts drawn by hand."""
 import json
 import math
 
@@ -86,12 +86,12 @@ def charts(details):
     return found
 
 
-def markdown(result, pictures):
+def markdown(result, pictures, report):
     details, about = result["details"], result["about"]
     text = ["# Benchmarks", "",
             f"Made by `{about['command']}` on {about['date']}: {about['processors']} processors ({about['model']}), "
             f"{about['tasks']:,} tasks in 100 organizations, commit {about['commit']}. "
-            "Nothing here is written by hand; the figures are also in [benchmarks.json](benchmarks.json). "
+            f"Nothing here is written by hand; the figures are also in [{report}.json]({report}.json). "
             "How they are made: "
             "[Tests/Benchmarks](../Tests/Benchmarks/README.md).", "",
             f"Every ratio is the median of {about['rounds']} rounds in which both sides took turns, "
@@ -117,7 +117,7 @@ def markdown(result, pictures):
             text.append(f"| {side} | {times} | {cpu} |")
         text.append("")
     for name in pictures:
-        text += [f"![{name.replace('-', ' ')}](benchmarks/{name}.svg)", ""]
+        text += [f"![{name.replace('-', ' ')}]({report}/{name}.svg)", ""]
     if details.get("lag"):
         text += ["## Event lag", "", 
                  "From the commit of a created task to the commit that applied it in Notification, by Postgres's "
@@ -143,11 +143,11 @@ def markdown(result, pictures):
     return "\n".join(text).rstrip() + "\n"
 
 
-def write(result, folder):
+def write(result, folder, name):
+    """`name`.md, `name`.json and the charts in a folder `name`."""
     pictures = charts(result["details"])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmarks").mkdir(exist_ok=True)
-    for name, picture in pictures.items():
-        (folder / "benchmarks" / f"{name}.svg").write_text(picture)
-    (folder / "benchmarks.json").write_text(json.dumps(result, indent=1) + "\n")
-    (folder / "benchmarks.md").write_text(markdown(result, pictures))
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for picture, text in pictures.items():
+        (folder / name / f"{picture}.svg").write_text(text)
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown(result, pictures, name))

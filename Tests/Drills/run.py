@@ -17,7 +17,7 @@ MODULES = {
     "backup-restore": "backup_restore", "redis-ahead": "redis_ahead", "rolling-restart": "rolling_restart",
     "late-stores": "late_stores", "full-disk": "full_disk", "exhausted-connections": "exhausted_connections",
     "upgrade": "upgrade", "redis-cluster": "redis_cluster",
-    "redis-away": "redis_away", "rebuild": "rebuild", "soak": "soak", "redis-short": "redis_short",
+    "redis-away": "redis_away", "rebuild": "rebuild", "soak": "soak", "redis-short": "redis_short", "pooler": "pooler",
 }
 
 

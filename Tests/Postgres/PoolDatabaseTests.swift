@@ -58,14 +58,15 @@ struct PoolDatabaseTests {
         #expect(try await process(pool) > 0)
     }
 
-    @Test("Cancelling the task ends the wait at once and the statement soon")
-    func cancels() async throws {
-        let pool = try await TestSchema.pool(maximumConnections: 1)
+    @Test("Cancelling the task ends the wait at once and the statement soon", arguments: TestSchema.ways)
+    func cancels(_ way: TestSchema.Way) async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1, way: way)
         let mark = TestSchema.unique("cancel")
-        let sleeper = Task { try await pool.query("SELECT pg_sleep(20), \(mark)::text") }
+        let seconds = way == .direct ? "20" : "21"
+        let sleeper = Task { try await pool.query("SELECT pg_sleep(\(unsafe: seconds)), \(mark)::text") }
         let administrator = try await TestSchema.administrator()
         let running: SQL = """
-            SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(20)%' \
+            SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(\(unsafe: seconds))%' \
             AND datname = current_database()
             """
         while try await administrator.query(running).isEmpty { try await Task.sleep(for: .milliseconds(5)) }
@@ -143,9 +144,26 @@ struct PoolDatabaseTests {
         #expect(error?.sqlState?.hasPrefix("28") == true)
     }
 
-    @Test("A dedicated connection keeps its locks until it is closed")
-    func dedicated() async throws {
-        let pool = try await TestSchema.pool(maximumConnections: 1)
+    @Test("Behind a pooler a session is set up as elsewhere", .enabled(if: TestSchema.ways.contains(.pooled)))
+    func pooledSettings() async throws {
+        let names = SessionSettings.all.map(\.0) + ["client_encoding", "application_name"]
+        func settings(_ way: TestSchema.Way) async throws -> [String] {
+            let pool = try await TestSchema.pool(maximumConnections: 1, way: way)
+            let rows = try await pool.query(
+                """
+                SELECT n || '=' || current_setting(n) AS s FROM unnest(\(names)::text[]) n \
+                UNION ALL SELECT 'schemas=' || current_schemas(false)::text ORDER BY s
+                """
+            )
+            return try rows.map { try $0.get("s") }
+        }
+        let (pooled, direct) = (try await settings(.pooled), try await settings(.direct))
+        #expect(pooled == direct)
+    }
+
+    @Test("A dedicated connection keeps its locks until it is closed", arguments: TestSchema.ways)
+    func dedicated(_ way: TestSchema.Way) async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1, way: way)
         let key = Int.random(in: 1...Int.max)
         let lock: SQL = "SELECT pg_try_advisory_lock(\(key)) AS locked"
         let connection = try await pool.dedicatedConnection()

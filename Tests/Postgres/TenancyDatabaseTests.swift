@@ -10,9 +10,12 @@ struct TenancyDatabaseTests {
         "INSERT INTO note (organization_id, id, body) VALUES (\(organization), \(id), \(organization.description))"
     }
 
-    @Test("TEN-5: a read sees its organization's rows and no others, and leaves nothing on the connection")
-    func isolates() async throws {
-        let pool = try await TestSchema.pool(maximumConnections: 1)
+    @Test(
+        "TEN-5: a read sees its organization's rows and no others, and leaves nothing on the connection",
+        arguments: TestSchema.ways
+    )
+    func isolates(_ way: TestSchema.Way) async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1, way: way)
         let (first, second) = (TestSchema.organization(), TestSchema.organization())
         for organization in [first, second] {
             try await pool.transaction(in: organization) { $0.send(note(organization, 1)) }
@@ -45,9 +48,9 @@ struct TenancyDatabaseTests {
         #expect(try await pool.read(in: mine, "SELECT 1 FROM note").count == 1)
     }
 
-    @Test("TEN-2: another organization's row cannot be written")
-    func refusesForeign() async throws {
-        let pool = try await TestSchema.pool(maximumConnections: 1)
+    @Test("TEN-2: another organization's row cannot be written", arguments: TestSchema.ways)
+    func refusesForeign(_ way: TestSchema.Way) async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1, way: way)
         let (mine, other) = (TestSchema.organization(), TestSchema.organization())
         let error = await postgresError { try await pool.transaction(in: mine) { $0.send(note(other, 1)) } }
         #expect(error?.sqlState == "42501")
@@ -55,9 +58,9 @@ struct TenancyDatabaseTests {
         #expect(without?.sqlState == "42501")
     }
 
-    @Test("A transaction can go from organization to organization")
-    func enters() async throws {
-        let pool = try await TestSchema.pool(maximumConnections: 1)
+    @Test("A transaction can go from organization to organization", arguments: TestSchema.ways)
+    func enters(_ way: TestSchema.Way) async throws {
+        let pool = try await TestSchema.pool(maximumConnections: 1, way: way)
         let (first, second) = (TestSchema.organization(), TestSchema.organization())
         try await pool.transaction(in: first) { transaction in
             transaction.send(note(first, 1))
@@ -72,9 +75,13 @@ struct TenancyDatabaseTests {
         #expect(try await pool.read(in: first, "SELECT 1 FROM note").count == 1)
     }
 
-    @Test("TEN-5: 10,000 requests of 20 organizations over 2 connections, some cancelled or killed: no foreign row")
-    func randomRequests() async throws {
-        let pool = try await TestSchema.pool(maximumConnections: 2)
+    @Test(
+        "TEN-5: 10,000 requests of 20 organizations over 2 connections, some cancelled or killed: no foreign row",
+        arguments: TestSchema.ways
+    )
+    func randomRequests(_ way: TestSchema.Way) async throws {
+        // Behind a pooler there are two sessions, on which six connections of ours take turns.
+        let pool = try await TestSchema.pool(maximumConnections: way == .direct ? 2 : 6, way: way)
         let administrator = try await TestSchema.administrator()
         let organizations = (0..<20).map { _ in TestSchema.organization() }
         for organization in organizations {

@@ -1,3 +1,4 @@
+import Foundation
 import Identity
 import Postgres
 import TestSupport
@@ -31,15 +32,27 @@ enum TestSchema {
 
     static func database() async throws -> TestDatabase { try await TestDatabase.shared(for: definition) }
 
+    /// The ways to the server: directly, and through a pooler in transaction mode where the test command has one.
+    static let ways: [Way] = [.direct] + (poolerPort == nil ? [] : [.pooled])
+
+    enum Way: Sendable { case direct, pooled }
+
+    private static let poolerPort = ProcessInfo.processInfo.environment["TASKFLOW_TEST_PGBOUNCER_PORT"]
+
     /// A pool of its own on the same database.
     static func pool(
         maximumConnections: Int,
-        checkoutTimeout: Duration = .seconds(20)
+        checkoutTimeout: Duration = .seconds(20),
+        way: Way = .direct
     ) async throws -> PostgresPool {
         let database = try await database()
+        let pooler = way == .direct ? nil : poolerPort
         return PostgresPool(
             PostgresConfiguration(
-                url: database.url,
+                url: try pooler.map {
+                    try PostgresConfiguration.connectionString(database.url, replacing: ["port": $0])
+                } ?? database.url,
+                directURL: pooler.map { _ in database.url },
                 schema: definition.service,
                 maximumConnections: maximumConnections,
                 checkoutTimeout: checkoutTimeout

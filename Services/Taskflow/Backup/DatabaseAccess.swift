@@ -78,7 +78,10 @@ struct DatabaseAccess {
         var passwords: [String: String] = [:]
         let place = try PostgresConfiguration.place(of: administrator)
         for name in ServiceName.keeping {
-            let key = "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL"
+            let prefix = "TASKFLOW_\(name.rawValue.uppercased())"
+            // Behind a pooler it is the other that says where the database is.
+            let direct = "\(prefix)_DIRECT_DATABASE_URL"
+            let key = config.text(direct, secret: true) == nil ? "\(prefix)_DATABASE_URL" : direct
             guard let url = config.text(key, secret: true) else { continue }
             let other = try PostgresConfiguration.place(of: url)
             guard other == place else {
