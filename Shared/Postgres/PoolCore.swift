@@ -10,6 +10,7 @@ final class PoolCore {
     private let target: Result<ConnectionTarget, PostgresError>
     private let directTarget: Result<ConnectionTarget, PostgresError>
     private let mode: Connection.Mode
+    private let schema: String
     private let checkoutTimeout: Duration
     private let logger: Logger
     private let metrics: PoolMetrics
@@ -35,17 +36,15 @@ final class PoolCore {
     private static let dedicatedSilenceLimit: UInt64 = 5 * 1_000_000_000
 
     nonisolated init(_ configuration: PostgresConfiguration, logger: Logger) {
-        let direct = Result { () throws(PostgresError) in
+        let isPooled = configuration.directURL != nil
+        mode = isPooled ? .pooled : .pipeline
+        target = Result { () throws(PostgresError) in
+            try Self.target(configuration.url, for: configuration, isPooler: isPooled)
+        }
+        directTarget = Result { () throws(PostgresError) in
             try Self.target(configuration.directURL ?? configuration.url, for: configuration)
         }
-        directTarget = direct
-        if configuration.directURL == nil {
-            target = direct
-            mode = .pipeline
-        } else {
-            target = Result { () throws(PostgresError) in try Self.poolerTarget(for: configuration) }
-            mode = .pooled
-        }
+        schema = configuration.schema
         checkoutTimeout = configuration.checkoutTimeout
         silenceLimit = UInt64(configuration.answerTimeout.components.seconds) * 1_000_000_000
         self.logger = logger
@@ -54,18 +53,10 @@ final class PoolCore {
     }
 
     /// A pooler takes no settings of the session: they are the role's.
-    nonisolated private static func poolerTarget(
-        for configuration: PostgresConfiguration
-    ) throws(PostgresError) -> ConnectionTarget {
-        var target = try ConnectionTarget(configuration.url)
-        target["client_encoding"] = "UTF8"
-        target["application_name"] = "taskflow-\(configuration.schema)"
-        return target
-    }
-
     nonisolated static func target(
         _ url: String,
-        for configuration: PostgresConfiguration
+        for configuration: PostgresConfiguration,
+        isPooler: Bool = false
     ) throws(PostgresError) -> ConnectionTarget {
         var target = try ConnectionTarget(url)
         target["client_encoding"] = "UTF8"
@@ -74,6 +65,7 @@ final class PoolCore {
         for (keyword, value) in [("keepalives_idle", "10"), ("keepalives_interval", "3"), ("keepalives_count", "3")]
         where target[keyword] == nil { target[keyword] = value }
         if target["tcp_user_timeout"] == nil { target["tcp_user_timeout"] = "15000" }
+        if isPooler { return target }
         target.addOptions([("search_path", identifier(configuration.schema))] + SessionSettings.all)
         target.addOptions([
             // The server's side of the same: by default it takes two hours to miss a client whose machine is gone, and
@@ -215,7 +207,12 @@ final class PoolCore {
         } catch {
             let refusal = error as? PostgresError ?? PostgresError(.unavailable, message: "\(error)")
             if lastRefusal == nil {
-                logger.warning("no connection to Postgres", metadata: ["error": "\(refusal.debugDescription)"])
+                var metadata: Logger.Metadata = ["error": "\(refusal.debugDescription)"]
+                if refusal.message.contains("unsupported startup parameter") {
+                    let service = schema.uppercased()
+                    metadata["hint"] = "behind a pooler set TASKFLOW_\(service)_DIRECT_DATABASE_URL too"
+                }
+                logger.warning("no connection to Postgres", metadata: metadata)
             }
             lastRefusal = refusal
             for action in state.connectFailed(id) { perform(action) }

@@ -1,9 +1,9 @@
 import AuthService
-import Messaging
 import NotificationService
 import OrganizationService
 import Postgres
 import ProjectService
+import ServiceKit
 import TaskService
 import TestSupport
 import Testing
@@ -33,11 +33,8 @@ import Testing
         + "AS \"nullif\"))"
 
     private func catalogue(of schema: SchemaDefinition) async throws -> PostgresPool {
-        let whole = SchemaDefinition(
-            service: schema.service,
-            migrations: MessagingSchema.migrations + schema.migrations
-        )
-        let database = try await TestDatabase.shared(for: whole)
+        // As whoever else asks for it: the first one's is what all of them get.
+        let database = try await TestDatabase.shared(for: ServiceFoundation.withLog(schema))
         return PostgresPool(
             PostgresConfiguration(url: database.administratorURL, schema: schema.service, maximumConnections: 2),
             logger: TestDatabase.logger

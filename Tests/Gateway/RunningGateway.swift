@@ -6,31 +6,9 @@ import NIOCore
 import NIOPosix
 import ServiceKit
 import ServiceLifecycle
-import Synchronization
+import TestSupport
 
 @testable import GatewayService
-
-/// Everything a logger was told, as one text.
-final class LogSink: Sendable {
-    private let lines = Mutex<[String]>([])
-    var text: String { lines.withLock { $0.joined(separator: "\n") } }
-    func add(_ line: String) { lines.withLock { $0.append(line) } }
-
-    var logger: Logger {
-        Logger(label: "gateway") { _ in Handler(sink: self) }
-    }
-
-    struct Handler: LogHandler {
-        let sink: LogSink
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-        func log(event: LogEvent) { sink.add("\(event.level) \(event.message) \(event.metadata ?? [:])") }
-    }
-}
 
 /// A gateway with one fake service behind it, on a configuration of the test's own.
 struct RunningGateway: Sendable {

@@ -161,6 +161,17 @@ struct PoolDatabaseTests {
         #expect(pooled == direct)
     }
 
+    @Test("A pooler that is taken for the server is told", .enabled(if: TestSchema.ways.contains(.pooled)))
+    func unknownPooler() async throws {
+        let pooled = try await TestSchema.pool(maximumConnections: 1, way: .pooled)
+        var configuration = pooled.configuration
+        configuration.directURL = nil
+        let said = LogSink()
+        let pool = PostgresPool(configuration, logger: said.logger)
+        #expect(await postgresError { _ = try await pool.query("SELECT 1") }?.code == .unavailable)
+        #expect(said.text.contains("TASKFLOW_CLIENT_DIRECT_DATABASE_URL"))
+    }
+
     @Test("A dedicated connection keeps its locks until it is closed", arguments: TestSchema.ways)
     func dedicated(_ way: TestSchema.Way) async throws {
         let pool = try await TestSchema.pool(maximumConnections: 1, way: way)

@@ -149,6 +149,21 @@ class Plans(unittest.TestCase):
         conditions = [n.get("Index Cond", "") for n in nodes(json.loads(printed[printed.index("["):])[0]["Plan"])]
         self.assertTrue(any("email" in condition for condition in conditions), f"all users are looked at: {printed}")
 
+    def test_TEN_11_a_search_asks_the_index_of_its_organization(self):
+        """As the function of the search asks: both conditions go into one index, and what others write is not looked at."""
+        asked = ("BEGIN; SET LOCAL ROLE task_search; SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; "
+                 "EXPLAIN (ANALYZE, FORMAT JSON) SELECT t.id FROM task.task t "
+                 f"WHERE t.organization_id = '{ORGANIZATION}'::uuid AND t.deleted_at IS NULL "
+                 "AND t.search_text LIKE '%c4ca4238%' LIMIT 100; COMMIT;")
+        printed = catalogue.psql(self.url, asked)
+        plan = json.loads(printed[printed.index("["):])[0]["Plan"]
+        self.assertEqual(plan["Actual Rows"], 1)
+        scan = next(node for node in nodes(plan) if node["Node Type"] == "Bitmap Index Scan")
+        self.assertEqual(scan["Index Name"], "task_search")
+        self.assertRegex(scan["Index Cond"], r"organization_id = .* AND .*search_text ~~ ")
+        # The tasks with these letters in the other organizations, one in each, are no part of it.
+        self.assertLess(scan["Actual Rows"], 10)
+
     def test_TEN_11_row_level_security_costs_little(self):
         """The same statements with their own predicates, under row level security and past it, in turns."""
         administrator = catalogue.psql(self.url, "SELECT current_user;")
