@@ -11,7 +11,7 @@ extension TaskStore {
     private static let mostGathered: Int64 = 5000
 
     /// Tasks that the caller may see, of a project, of a parent that they may see, or all. A page is one round trip; a
-    /// search, and all that someone sees who is no admin, take another one to choose the form of the question.
+    /// search, the tasks of somebody, and all that someone sees who is no admin take another to choose the question's form.
     func list(
         _ request: ListRequest,
         project: ProjectID?,
