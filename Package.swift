@@ -122,7 +122,7 @@ let package = Package(
             "Postgres",
             ["CLibPQ", "Poller", "Identity", "Chronology", "Failpoints", logging, metrics, lifecycle, crypto]
         ),
-        shared("Redis", ["CHiredis", "Poller", logging, metrics, lifecycle]),
+        shared("Redis", ["CHiredis", nioCore, nioPosix, logging, metrics, lifecycle]),
         shared(
             "Messaging",
             [
@@ -229,7 +229,7 @@ let package = Package(
         tests("Events", in: "Events", ["Events", "Messaging", "Identity", "Chronology"]),
         tests("Identity", in: "Identity", ["Identity", "Chronology", jwt, crypto]),
         tests("Postgres", in: "Postgres", kit + ["Poller"]),
-        tests("Redis", in: "Redis", kit),
+        tests("Redis", in: "Redis", kit + [nioPosix]),
         tests("Messaging", in: "Messaging", kit),
         tests("Lists", in: "Lists", kit),
         tests("ServiceKit", in: "ServiceKit", kit + [hummingbirdTesting]),

@@ -58,8 +58,8 @@ public enum GatewayApp {
         }
 
         let keys = KeySource(url: jwksURL(configuration), clock: clock, logger: logger)
-        let redis = RedisClient(url: settings.installation.redisURL, commandTimeout: .seconds(1), logger: logger)
-        let gateRedis = settings.gateRedisURL.map { RedisClient(url: $0, commandTimeout: .seconds(1), logger: logger) }
+        let redis = redisClient(settings.installation.redisURL, logger)
+        let gateRedis = settings.gateRedisURL.map { redisClient($0, logger) }
         let gate = Gate(
             settings: Gate.Settings(failsOpen: settings.failsOpen, limitsRates: settings.limitsRates),
             keys: keys,
@@ -115,6 +115,11 @@ public enum GatewayApp {
             )
         )
         return GatewayAssembly(services: services, boundPort: boundPort, adminPort: adminPort, reloader: reloader)
+    }
+
+    /// Requests are judged on the event loops of their clients, so each loop has a connection of its own.
+    private static func redisClient(_ url: String, _ logger: Logger) -> RedisClient {
+        RedisClient(url: url, commandTimeout: .seconds(1), connectsEachLoop: true, logger: logger)
     }
 
     private static func jwksURL(_ configuration: GatewayConfiguration) -> String {

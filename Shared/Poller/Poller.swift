@@ -56,10 +56,10 @@ public struct PollerError: Error, Sendable, Hashable {
     public let errno: Int32
 }
 
-/// One thread over epoll that watches the sockets of C clients and runs Swift code as a serial executor.
+/// One thread over epoll that watches the sockets of a C client and runs Swift code as a serial executor.
 ///
-/// libpq and hiredis say which descriptor to wait for and must be called again when it is ready. Here both happen on
-/// one thread, so a connection needs no lock and an answer costs no change of thread until it goes to its caller.
+/// libpq says which descriptor to wait for and must be called again when it is ready. Here both happen on one thread,
+/// so a connection needs no lock and an answer costs no change of thread until it goes to its caller.
 public final class Poller: SerialExecutor, Sendable {
     /// The poller of this process; its thread starts with the first use and never ends.
     public static let shared = Poller()

@@ -3,13 +3,13 @@ import Metrics
 public import ServiceLifecycle
 import Synchronization
 
-/// Redis over one connection on which commands are pipelined; reconnects by itself. If the server belongs to a cluster,
-/// there is one connection to each master, and every command goes to where its key is.
+/// Redis over one connection on which commands are pipelined, or over one for each event loop; reconnects by itself. If
+/// the server belongs to a cluster, there is one connection to each master, and every command goes to where its key is.
 ///
 /// Run it in the service group. While there is no connection every command fails at once with `.unavailable`.
 public final class RedisClient: Service, Sendable {
     private struct State {
-        var link: RedisLink?
+        var links: RedisLinks?
         var cluster: RedisCluster?
         var isCluster = false
         /// Servers of the cluster that was seen last: any of them can tell of the others.
@@ -20,15 +20,25 @@ public final class RedisClient: Service, Sendable {
 
     private let address: RedisAddress?
     private let commandTimeout: Duration
+    private let connectsEachLoop: Bool
     private let logger: Logger
     private let state = Mutex(State())
     private let connects = Counter(label: "taskflow_redis_connects_total")
     private let failures = Counter(label: "taskflow_redis_failures_total")
 
     /// A client for `redis://[[user]:password@]host[:port][/db]` or `unix:///path[?db=n]`.
-    public init(url: String, commandTimeout: Duration = .seconds(2), logger: Logger) {
+    ///
+    /// With `connectsEachLoop` there is a connection on each event loop of NIO's shared group: a task that prefers such a
+    /// loop asks and is answered without a change of thread. Commands of different tasks then have no order.
+    public init(
+        url: String,
+        commandTimeout: Duration = .seconds(2),
+        connectsEachLoop: Bool = false,
+        logger: Logger
+    ) {
         address = RedisAddress(url)
         self.commandTimeout = commandTimeout
+        self.connectsEachLoop = connectsEachLoop
         self.logger = logger
     }
 
@@ -53,21 +63,25 @@ public final class RedisClient: Service, Sendable {
             do {
                 let link = try await openAny(address)
                 var (runID, isCluster) = try await Self.identity(of: link, timeout: commandTimeout)
+                var links = RedisLinks(link)
                 var cluster: RedisCluster?
                 if isCluster {
                     do {
                         cluster = try await RedisCluster.open(address, through: link, timeout: commandTimeout)
                     } catch {
-                        await link.close()
+                        link.close()
                         throw error
                     }
-                    await link.close()
+                    link.close()
                     guard let home = cluster?.homeLink else { throw RedisError(.unavailable, message: "no home") }
                     runID = try await Self.identity(of: home, timeout: commandTimeout).runID
+                } else if connectsEachLoop {
+                    links = try await RedisLinks(link, onEachLoopTo: address, timeout: commandTimeout)
+                    try await Self.checkIdentity(runID, of: links, timeout: commandTimeout)
                 }
                 let whole = cluster
-                let (server, handlers) = state.withLock { [runID] state in
-                    state.link = whole == nil ? link : nil
+                let (server, handlers) = state.withLock { [runID, links] state in
+                    state.links = whole == nil ? links : nil
                     state.cluster = whole
                     state.isCluster = whole != nil
                     state.nodes = whole?.nodes ?? []
@@ -81,9 +95,9 @@ public final class RedisClient: Service, Sendable {
                 group.addTask {
                     for handler in handlers { await handler(server) }
                 }
-                if let whole { await whole.waitUntilOver() } else { await link.waitUntilClosed() }
+                if let whole { await whole.waitUntilOver() } else { await links.waitUntilClosed() }
                 state.withLock { state in
-                    state.link = nil
+                    state.links = nil
                     state.cluster = nil
                     state.runID = nil
                 }
@@ -122,10 +136,24 @@ public final class RedisClient: Service, Sendable {
         let answer = try await link.send([RedisCommand("INFO", "server")], timeout: timeout)[0]
         let lines = (answer.string ?? "").split(whereSeparator: \.isNewline)
         guard let line = lines.first(where: { $0.hasPrefix("run_id:") }) else {
-            await link.close()
+            link.close()
             throw RedisError(.server, message: "INFO server: \(answer.errorMessage ?? "no run_id")")
         }
         return (String(line.dropFirst("run_id:".count)), lines.contains("redis_mode:cluster"))
+    }
+
+    /// A server that was replaced in between would make the one `run_id` wrong for some of the connections.
+    private static func checkIdentity(_ runID: String, of links: RedisLinks, timeout: Duration) async throws {
+        do {
+            for link in links.all where link !== links.first {
+                guard try await identity(of: link, timeout: timeout).runID == runID else {
+                    throw RedisError(.unavailable, message: "two servers answer at one address")
+                }
+            }
+        } catch {
+            for link in links.all { link.close() }
+            throw error
+        }
     }
 
     /// One command; throws ``RedisError``, also for an error answer.
@@ -135,10 +163,10 @@ public final class RedisClient: Service, Sendable {
 
     /// Several commands in one write; error answers come as values.
     public func send(_ commands: [RedisCommand]) async throws -> [RedisValue] {
-        let (link, cluster) = state.withLock { ($0.link, $0.cluster) }
+        let (links, cluster) = state.withLock { ($0.links, $0.cluster) }
         if let cluster { return try await cluster.send(commands) }
-        guard let link else { throw RedisError(.unavailable, message: "not connected") }
-        return try await link.send(commands, timeout: commandTimeout)
+        guard let links else { throw RedisError(.unavailable, message: "not connected") }
+        return try await links.nearest.send(commands, timeout: commandTimeout)
     }
 
     /// The same command to every server: to the one, or to each master of a cluster.

@@ -32,7 +32,7 @@ final class RedisCluster: Sendable {
         do {
             for node in slots.nodes { links[node] = try await RedisLink.open(address.at(node), timeout: timeout) }
         } catch {
-            for link in links.values { await link.close() }
+            for link in links.values { link.close() }
             throw error
         }
         let cluster = RedisCluster(address, timeout, seed, home, State(slots: slots, links: links))
@@ -108,7 +108,7 @@ final class RedisCluster: Sendable {
         } onCancel: {
             end()
         }
-        for link in state.withLock({ Array($0.links.values) }) { await link.close() }
+        for link in state.withLock({ Array($0.links.values) }) { link.close() }
     }
 
     private func end() {
@@ -163,7 +163,7 @@ final class RedisCluster: Sendable {
             if state.links[node] == nil { state.links[node] = link }
             return (state.links[node] ?? link, state.isOver)
         }
-        if kept !== link || isOver { await link.close() } else { watch(link) }
+        if kept !== link || isOver { link.close() } else { watch(link) }
         return kept
     }
 

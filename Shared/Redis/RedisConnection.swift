@@ -4,10 +4,7 @@ public final class RedisConnection: Sendable {
 
     init(_ link: RedisLink) { self.link = link }
 
-    deinit {
-        let link = link
-        Task { await link.close() }
-    }
+    deinit { link.close() }
 
     /// Sends a command and waits for its answer; cancelling the task closes the connection, and so does an answer that
     /// does not come within `timeout`. Throws ``RedisError``, also for an error answer.
@@ -25,7 +22,7 @@ public final class RedisConnection: Sendable {
     public func subscribe(to channel: String) async throws -> AsyncStream<[UInt8]> {
         // A subscriber that has fallen this far behind loses the oldest: pub/sub promises nothing anyway.
         let (stream, messages) = AsyncStream.makeStream(of: [UInt8].self, bufferingPolicy: .bufferingNewest(4096))
-        await link.receivePushes { reply in
+        link.receivePushes { reply in
             guard case .array(let parts) = reply, parts.count == 3, parts[0].string == "message",
                 case .bytes(let payload) = parts[2]
             else { return }
@@ -49,8 +46,5 @@ public final class RedisConnection: Sendable {
     public func waitUntilClosed() async { await link.waitUntilClosed() }
 
     /// Closes the connection; who waits for an answer gets `.unavailable`.
-    public func close() {
-        let link = link
-        Task { await link.close() }
-    }
+    public func close() { link.close() }
 }

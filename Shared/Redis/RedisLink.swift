@@ -1,25 +1,33 @@
 import Glibc
-import Poller
+import NIOCore
+import NIOPosix
 
-/// One connection: writes commands in batches, matches the answers in order, and is of no more use once closed.
-@PollerActor
-final class RedisLink {
-    typealias Caller = CheckedContinuation<[RedisValue], any Error>
+/// One connection: any thread may ask, the work is done on the connection's event loop, answers come in order. Of no more
+/// use once closed.
+final class RedisLink: Sendable {
+    /// The loop whose thread needs no other one to ask.
+    let eventLoop: any EventLoop
 
-    private let descriptor: Int32
-    private let parser: ReplyParser
-    private var outgoing: [UInt8] = []
-    private var flushIsDue = false
-    private var waiting = ReplyQueue<Caller>()
-    private var timer: PollerTimer?
-    private var whenClosed: [CheckedContinuation<Void, Never>] = []
-    private var pushes: (@Sendable (RedisValue) -> Void)?
-    private var closed: RedisError?
+    private let channel: any Channel
+    private let handler: NIOLoopBound<RedisLinkHandler>
 
-    /// Connects and introduces itself; the whole may take `timeout`.
-    static func open(_ address: RedisAddress, timeout: Duration) async throws -> RedisLink {
-        let descriptor = try await RedisSocket.connect(to: address.endpoint, timeout: timeout)
-        let link = try RedisLink(descriptor)
+    private init(_ channel: any Channel, _ handler: NIOLoopBound<RedisLinkHandler>) {
+        eventLoop = channel.eventLoop
+        self.channel = channel
+        self.handler = handler
+    }
+
+    /// Connects and introduces itself; each of the two may take `timeout`. Without a loop, one of the process.
+    static func open(
+        _ address: RedisAddress,
+        on eventLoop: (any EventLoop)? = nil,
+        timeout: Duration
+    ) async throws -> RedisLink {
+        let link = try await connect(
+            to: address.endpoint,
+            on: eventLoop ?? MultiThreadedEventLoopGroup.singleton.next(),
+            timeout: timeout
+        )
         for (command, answer) in zip(address.handshake, try await link.send(address.handshake, timeout: timeout)) {
             guard let message = answer.errorMessage else { continue }
             link.close()
@@ -28,143 +36,135 @@ final class RedisLink {
         return link
     }
 
-    private init(_ descriptor: Int32) throws {
-        guard let parser = ReplyParser() else {
-            Glibc.close(descriptor)
-            throw RedisError(.unavailable, message: "out of memory")
-        }
-        self.descriptor = descriptor
-        self.parser = parser
-        do throws(PollerError) {
-            try Poller.shared.register(descriptor, interest: .readable) { [weak self] ready in self?.advance(ready) }
+    private static func connect(
+        to endpoint: RedisAddress.Endpoint,
+        on eventLoop: any EventLoop,
+        timeout: Duration
+    ) async throws -> RedisLink {
+        let made = try await eventLoop.submit {
+            ReplyParser().map { NIOLoopBound(RedisLinkHandler($0), eventLoop: eventLoop) }
+        }.get()
+        guard let handler = made else { throw RedisError(.unavailable, message: "out of memory") }
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            .connectTimeout(.nanoseconds(timeout.nanoseconds))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
+            }
+        do {
+            switch endpoint {
+            case .unix(let path):
+                return RedisLink(try await bootstrap.connect(unixDomainSocketPath: path).get(), handler)
+            case .tcp(let host, let port):
+                return RedisLink(try await configured(bootstrap).connect(host: host, port: Int(port)).get(), handler)
+            }
+        } catch let error as NIOConnectionError {
+            let reason = error.connectionErrors.last.map { "\($0.error)" } ?? "cannot resolve \(error.host)"
+            throw RedisError(.unavailable, message: "connect: \(reason)")
         } catch {
-            Glibc.close(descriptor)
-            throw RedisSocket.systemError("epoll", error.errno)
+            throw RedisError(.unavailable, message: "connect: \(error)")
         }
+    }
+
+    /// Small requests leave at once, and a peer that vanished without a word is noticed within half a minute.
+    private static func configured(_ bootstrap: ClientBootstrap) -> ClientBootstrap {
+        bootstrap
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_KEEPIDLE)), value: 10)
+            .channelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_KEEPINTVL)), value: 5)
+            .channelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_KEEPCNT)), value: 3)
     }
 
     /// Sends commands and waits for all their answers. With a timeout the connection is closed when it has passed:
     /// a late answer must never be taken for that of another command.
-    nonisolated func send(_ commands: [RedisCommand], timeout: Duration?) async throws -> [RedisValue] {
+    func send(_ commands: [RedisCommand], timeout: Duration?) async throws -> [RedisValue] {
         if commands.isEmpty { return [] }
         var bytes: [UInt8] = []
         for command in commands { command.encode(into: &bytes) }
         let request = bytes
-        // Waited for out here: a continuation awaited on the poller's thread comes back by way of another one.
+        let deadline = timeout.map { NIODeadline.now() + .nanoseconds($0.nanoseconds) }
         return try await withCheckedThrowingContinuation { caller in
-            Poller.shared.execute { self.start(request, count: commands.count, timeout: timeout, caller) }
-        }
-    }
-
-    private func start(_ request: [UInt8], count: Int, timeout: Duration?, _ caller: Caller) {
-        if let closed {
-            caller.resume(throwing: closed)
-            return
-        }
-        outgoing += request
-        waiting.append(caller, count: count, deadline: timeout.map { ContinuousClock.now + $0 })
-        startTimer()
-        // What is asked for in the same round of the poller leaves in one write.
-        if !flushIsDue {
-            flushIsDue = true
-            Poller.shared.execute { self.flush() }
+            run { $0.ask(request, count: commands.count, deadline: deadline, caller) }
         }
     }
 
     /// From now on every answer is a message that nobody asked for.
-    func receivePushes(_ handler: @escaping @Sendable (RedisValue) -> Void) { pushes = handler }
+    func receivePushes(_ receiver: @escaping @Sendable (RedisValue) -> Void) { run { $0.pushes = receiver } }
 
     /// Returns when the connection is closed, whoever did it; closes it if the task is cancelled.
     func waitUntilClosed() async {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                if closed != nil { continuation.resume() } else { whenClosed.append(continuation) }
-            }
+            // How it ended was told to those who waited for an answer.
+            try? await channel.closeFuture.get()
         } onCancel: {
-            Poller.shared.execute { self.close() }
+            close()
         }
     }
 
     /// Closes the connection; who still waits gets `.unavailable`.
-    func close() { close(RedisError(.unavailable, message: "connection closed")) }
+    func close() { run { $0.close(RedisError(.unavailable, message: "connection closed")) } }
 
-    private func close(_ error: RedisError) {
-        guard closed == nil else { return }
-        closed = error
-        Poller.shared.deregister(descriptor)
-        Glibc.close(descriptor)
-        if let timer { Poller.shared.cancel(timer) }
-        timer = nil
-        outgoing = []
-        pushes = nil
-        for caller in waiting.removeAll() { caller.resume(throwing: error) }
-        for continuation in whenClosed { continuation.resume() }
-        whenClosed = []
+    /// At once on the connection's own loop, else as soon as it comes to it, in the order of the calls.
+    private func run(_ work: @escaping @Sendable (RedisLinkHandler) -> Void) {
+        if eventLoop.inEventLoop {
+            work(handler.value)
+        } else {
+            eventLoop.execute { [handler] in work(handler.value) }
+        }
     }
+}
 
-    private func advance(_ ready: Readiness) {
-        if ready.contains(.writable) { flush() }
-        if ready.contains(.readable) { receive() }
+/// What happens on the loop: writes commands in batches, cuts what comes in into answers, and watches their deadlines.
+final class RedisLinkHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+    typealias Caller = CheckedContinuation<[RedisValue], any Error>
+
+    /// Takes what nobody has asked for.
+    var pushes: ((RedisValue) -> Void)?
+
+    private let parser: ReplyParser
+    private var context: ChannelHandlerContext?
+    private var outgoing = ByteBuffer()
+    private var flushIsDue = false
+    private var waiting = ReplyQueue<Caller>()
+    private var timer: Scheduled<Void>?
+    private var closed: RedisError?
+
+    init(_ parser: ReplyParser) { self.parser = parser }
+
+    func ask(_ request: [UInt8], count: Int, deadline: NIODeadline?, _ caller: Caller) {
+        guard closed == nil, let context else {
+            caller.resume(throwing: closed ?? RedisError(.unavailable, message: "not connected"))
+            return
+        }
+        outgoing.writeBytes(request)
+        waiting.append(caller, count: count, deadline: deadline)
+        startTimer(context)
+        // What is asked for in the same round of the loop leaves in one write.
+        guard !flushIsDue else { return }
+        flushIsDue = true
+        context.eventLoop.assumeIsolated().execute { [self] in flush() }
     }
 
     private func flush() {
         flushIsDue = false
-        guard closed == nil, !outgoing.isEmpty else { return }
-        var sent = 0
-        while sent < outgoing.count {
-            let count = outgoing.withUnsafeBytes { bytes in
-                let rest = UnsafeRawBufferPointer(rebasing: bytes[sent...])
-                return Glibc.send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
-            }
-            if count >= 0 {
-                sent += count
-            } else if errno == EAGAIN || errno == EWOULDBLOCK {
-                break
-            } else if errno != EINTR {
-                close(RedisSocket.systemError("send"))
-                return
-            }
-        }
-        let isDone = sent == outgoing.count
-        if isDone {
-            outgoing.removeAll(keepingCapacity: outgoing.capacity <= 1 << 20)
-        } else {
-            outgoing.removeFirst(sent)
-        }
-        do throws(PollerError) {
-            try Poller.shared.modify(descriptor, interest: isDone ? .readable : [.readable, .writable])
-        } catch {
-            close(RedisSocket.systemError("epoll", error.errno))
-        }
+        guard closed == nil, let context, outgoing.readableBytes > 0 else { return }
+        let bytes = outgoing
+        outgoing = ByteBuffer()
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
-    private func receive() {
+    /// Closes the connection; who still waits is told why.
+    func close(_ error: RedisError) {
         guard closed == nil else { return }
-        do {
-            // Level-triggered: what is left after a few rounds is announced again, and others get their turn.
-            for _ in 0..<4 {
-                guard try receiveOnce() else { break }
-            }
-        } catch let error as RedisError {
-            close(error)
-        } catch {
-            close(RedisError(.unavailable, message: "\(error)"))
-        }
-    }
-
-    /// True if there may be more.
-    private func receiveOnce() throws -> Bool {
-        try withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 1) { buffer in
-            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
-            if count < 0 {
-                if errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR { return false }
-                throw RedisSocket.systemError("recv")
-            }
-            if count == 0 { throw RedisError(.unavailable, message: "the server closed the connection") }
-            try parser.feed(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-            while let reply = try parser.next() { try deliver(reply) }
-            return count == buffer.count
-        }
+        closed = error
+        timer?.cancel()
+        timer = nil
+        outgoing = ByteBuffer()
+        pushes = nil
+        for caller in waiting.removeAll() { caller.resume(throwing: error) }
+        context?.close(promise: nil)
     }
 
     private func deliver(_ reply: RedisValue) throws {
@@ -179,16 +179,52 @@ final class RedisLink {
         }
     }
 
-    private func startTimer() {
+    /// One timer for the oldest question: answers come in the order of the questions.
+    private func startTimer(_ context: ChannelHandlerContext) {
         guard timer == nil, let deadline = waiting.nextDeadline else { return }
-        timer = Poller.shared.schedule(after: ContinuousClock.now.duration(to: deadline)) { [weak self] in
-            guard let self else { return }
-            self.timer = nil
-            if let oldest = self.waiting.nextDeadline, oldest <= ContinuousClock.now {
-                self.close(RedisError(.timeout, message: "no answer in time"))
+        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+            timer = nil
+            guard let context = self.context else { return }
+            if let oldest = waiting.nextDeadline, oldest <= .now() {
+                close(RedisError(.timeout, message: "no answer in time"))
             } else {
-                self.startTimer()
+                startTimer(context)
             }
         }
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard closed == nil else { return }
+        do {
+            try unwrapInboundIn(data).withUnsafeReadableBytes { try parser.feed($0) }
+            while closed == nil, let reply = try parser.next() { try deliver(reply) }
+        } catch let error as RedisError {
+            close(error)
+        } catch {
+            close(RedisError(.unavailable, message: "\(error)"))
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        close(RedisError(.unavailable, message: "the server closed the connection"))
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        close(RedisError(.unavailable, message: "\(error)"))
+    }
+}
+
+extension Duration {
+    /// For NIO's amounts of time; what does not fit becomes the longest that does.
+    fileprivate var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        return min(max(seconds, 0), 1_000_000_000) * 1_000_000_000 + max(attoseconds, 0) / 1_000_000_000
     }
 }

@@ -1,4 +1,5 @@
 import CHiredis
+import NIOCore
 
 extension RedisCommand {
     /// Appends the command as an array of bulk strings, the form of a request.
@@ -78,7 +79,7 @@ final class ReplyParser {
 struct ReplyQueue<Caller> {
     private struct Entry {
         let caller: Caller
-        let deadline: ContinuousClock.Instant?
+        let deadline: NIODeadline?
         var missing: Int
         var replies: [RedisValue] = []
     }
@@ -90,10 +91,10 @@ struct ReplyQueue<Caller> {
     var isEmpty: Bool { head == entries.count }
 
     /// When the oldest caller has waited long enough.
-    var nextDeadline: ContinuousClock.Instant? { isEmpty ? nil : entries[head].deadline }
+    var nextDeadline: NIODeadline? { isEmpty ? nil : entries[head].deadline }
 
     /// A caller who waits for `count` answers, at least one.
-    mutating func append(_ caller: Caller, count: Int, deadline: ContinuousClock.Instant?) {
+    mutating func append(_ caller: Caller, count: Int, deadline: NIODeadline?) {
         entries.append(Entry(caller: caller, deadline: deadline, missing: count))
     }
 

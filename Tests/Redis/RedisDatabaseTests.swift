@@ -1,6 +1,9 @@
 import Foundation
 import Glibc
 import Logging
+import NIOCore
+import NIOPosix
+import ServiceKit
 import Synchronization
 import Testing
 
@@ -18,9 +21,15 @@ struct RedisDatabaseTests {
     private func withClient<Result: Sendable>(
         _ url: String,
         timeout: Duration = .seconds(2),
+        connectsEachLoop: Bool = false,
         _ body: @escaping @Sendable (RedisClient) async throws -> Result
     ) async throws -> Result {
-        let client = RedisClient(url: url, commandTimeout: timeout, logger: Logger(label: "test"))
+        let client = RedisClient(
+            url: url,
+            commandTimeout: timeout,
+            connectsEachLoop: connectsEachLoop,
+            logger: Logger(label: "test")
+        )
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await client.run() }
             defer { group.cancelAll() }
@@ -34,9 +43,9 @@ struct RedisDatabaseTests {
         _ = try #require(client.serverRunID)
     }
 
-    @Test("Many callers at once each get their own answers")
-    func pipelining() async throws {
-        try await withClient(url) { client in
+    @Test("Many callers at once each get their own answers", arguments: [false, true])
+    func pipelining(connectsEachLoop: Bool) async throws {
+        try await withClient(url, connectsEachLoop: connectsEachLoop) { client in
             await withThrowingTaskGroup(of: Void.self) { group in
                 for caller in 0..<50 {
                     group.addTask {
@@ -67,6 +76,40 @@ struct RedisDatabaseTests {
             let value = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
             let reply = try await client.send(RedisCommand(bytes: [Array("ECHO".utf8), value]))
             #expect(reply == .bytes(value))
+        }
+    }
+
+    @Test("Who asks from an event loop is answered over the connection of that loop")
+    func nearest() async throws {
+        try await withClient(url, connectsEachLoop: true) { client in
+            let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator())
+            var connections: [Int64?] = []
+            for loop in loops + loops { connections.append(await Self.connection(of: client, on: loop)) }
+            #expect(!connections.contains(nil))
+            #expect(Set(connections).count == loops.count)
+            #expect(Array(connections.prefix(loops.count)) == Array(connections.suffix(loops.count)))
+        }
+    }
+
+    @Test("One lost connection takes the others with it, and all come back", .timeLimit(.minutes(1)))
+    func reconnectAll() async throws {
+        let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator())
+        try await withClient(url, connectsEachLoop: true) { client in
+            let connects = Mutex(0)
+            client.onConnect { _ in connects.withLock { $0 += 1 } }
+            var before: [Int64?] = []
+            for loop in loops { before.append(await Self.connection(of: client, on: loop)) }
+            let last = try #require(before.last ?? nil)
+            // If it is its own connection that is killed, there may be no answer.
+            _ = try? await client.send(RedisCommand("CLIENT", "KILL", "ID", String(last), "SKIPME", "no"))
+            while connects.withLock({ $0 }) < 2 { try await Task.sleep(for: .milliseconds(1)) }
+            for (loop, old) in zip(loops, before) { #expect(await Self.connection(of: client, on: loop) != old) }
+        }
+    }
+
+    private static func connection(of client: RedisClient, on loop: any EventLoop) async -> Int64? {
+        await withTaskExecutorPreference(LoopExecutor(loop)) {
+            try? await client.send(RedisCommand("CLIENT", "ID")).integer
         }
     }
 
