@@ -1,6 +1,7 @@
 public import Failures
 public import Hummingbird
 public import Identity
+import Logging
 import NIOCore
 import Synchronization
 
@@ -15,14 +16,19 @@ public struct AppContext: RequestContext {
         didSet { record.principal = principal }
     }
     /// The client's address: as the gateway says where it has shown the service credential, else the peer's.
-    public var clientAddress: String?
+    public var clientAddress: String? { statedAddress ?? channel.remoteAddress?.ipAddress }
+    /// What the gateway says of it.
+    var statedAddress: String?
+    private let channel: any Channel
     /// `User-Agent`, cut at 512 bytes.
     public var userAgent: String?
     /// The request came through the gateway or from another part of the installation, and what it says of itself in
     /// `X-Internal-` fields is believed.
     var isFromWithin = false
     /// The trace this request belongs to, this service's own span in it.
-    public var trace: TraceContext
+    public var trace = AppContext.unknownTrace
+    /// Until the outermost middleware knows better; to make one up for each request would cost as much again.
+    private static let unknownTrace = TraceContext()
     /// What the outermost middleware wants to know when all is done.
     let record = RequestRecord()
 
@@ -30,8 +36,18 @@ public struct AppContext: RequestContext {
     public init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         requestID = ""
-        trace = TraceContext()
-        clientAddress = source.channel.remoteAddress?.ipAddress
+        channel = source.channel
+    }
+
+    /// What a line of the log says of the request. Put together when one is written: a logger of one's own for each
+    /// request costs more than finding its route.
+    var logDetails: Logger.Metadata {
+        var details: Logger.Metadata = ["request_id": "\(requestID)", "trace_id": "\(trace.traceID)"]
+        if let principal = record.principal {
+            details["organization"] = "\(principal.organization)"
+            details["user"] = "\(principal.user)"
+        }
+        return details
     }
 
     /// Who is asking; throws 401 if nobody is.

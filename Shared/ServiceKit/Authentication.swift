@@ -38,17 +38,18 @@ struct TokenAuthentication: RouterMiddleware {
         do {
             principal = try await keys.verify(token, by: verifier).principal
         } catch let error as AccessTokenError {
-            context.logger.debug("access token refused", metadata: ["reason": "\(error)"])
+            context.logger.debug(
+                "access token refused",
+                metadata: context.logDetails.merging(["reason": "\(error)"]) { $1 }
+            )
             throw Failure.refusedToken(error)
         }
         var context = context
         context.principal = principal
-        context.logger[metadataKey: "organization"] = "\(principal.organization)"
-        context.logger[metadataKey: "user"] = "\(principal.user)"
         let scope = RequestScope(
             actor: principal.user,
             requestID: context.requestID,
-            traceparent: context.trace.description
+            traceparent: RequestScope.current?.traceparent
         )
         let inner = context
         var response = try await RequestScope.$current.withValue(scope) { try await next(request, inner) }
@@ -96,16 +97,12 @@ struct ReadYourWrites: RouterMiddleware {
 
 /// Lets only other parts of the installation pass; to anyone else there is nothing here.
 struct InternalOnly: RouterMiddleware {
-    let credential: String
-
     func handle(
         _ request: Request,
         context: AppContext,
         next: (Request, AppContext) async throws -> Response
     ) async throws -> Response {
-        guard
-            let shown = request.headers[.internalCredential], ConstantTime.equal(shown, credential)
-        else { throw Failure.notFound }
+        guard context.isFromWithin else { throw Failure.notFound }
         return try await next(request, context)
     }
 }

@@ -95,26 +95,37 @@ public struct LinkToken: Sendable {
     }
 }
 
-/// Comparison of secrets that takes the same time wherever they differ.
-public enum ConstantTime {
-    /// Whether two texts have the same bytes.
-    public static func equal(_ left: String, _ right: String) -> Bool {
-        // Digests have one length, so not even the length of the expected secret shows.
-        let left = SHA256.hash(data: Array(left.utf8))
-        let right = SHA256.hash(data: Array(right.utf8))
-        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+/// A secret to compare with what is shown, in the same time wherever the two differ.
+public struct ExpectedSecret: Sendable {
+    // Digests have one length, so not even the length of the secret shows.
+    private let digest: [UInt8]
+
+    /// The secret.
+    public init(_ secret: String) { digest = ExpectedSecret.digest(of: secret) }
+
+    /// Whether the text has the same bytes.
+    public func matches(_ shown: String) -> Bool {
+        zip(digest, ExpectedSecret.digest(of: shown)).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
+
+    private static func digest(of text: String) -> [UInt8] { Array(SHA256.hash(data: Array(text.utf8))) }
 }
 
 /// Lower-case hexadecimal.
 enum Hex {
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
+    static func encode(_ bytes: some Collection<UInt8>) -> String {
+        String(unsafeUninitializedCapacity: bytes.count * 2) { room in
+            var index = 0
+            for byte in bytes {
+                room[index] = digit(byte >> 4)
+                room[index + 1] = digit(byte & 15)
+                index += 2
+            }
+            return index
         }
-        return String(decoding: text, as: UTF8.self)
+    }
+
+    private static func digit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
     }
 }

@@ -12,7 +12,7 @@ import NIOHTTP1
 struct RequestFrame: RouterMiddleware {
     let service: String
     let routes: RouteTable
-    let credential: String
+    let credential: ExpectedSecret
     let logger: Logger
     private let inFlight: Meter
     private let meters: RequestMeters
@@ -20,7 +20,7 @@ struct RequestFrame: RouterMiddleware {
     init(service: String, routes: RouteTable, credential: String, logger: Logger) {
         self.service = service
         self.routes = routes
-        self.credential = credential
+        self.credential = ExpectedSecret(credential)
         self.logger = logger
         inFlight = Meter(label: "http_requests_in_flight", dimensions: [("service", service)])
         meters = RequestMeters(service: service)
@@ -58,23 +58,20 @@ struct RequestFrame: RouterMiddleware {
     private func prepare(_ context: AppContext, for request: Request) -> AppContext {
         var context = context
         context.requestID = RequestIdentifier.accept(request.headers[.requestID])
-        if let parent = request.headers[.traceparent].flatMap(TraceContext.init(traceparent:)) {
-            context.trace = parent.child()
-        }
+        let parent = request.headers[.traceparent].flatMap(TraceContext.init(traceparent:))
+        context.trace = parent?.child() ?? TraceContext()
         context.userAgent = request.headers[.userAgent].map { String(decoding: $0.utf8.prefix(512), as: UTF8.self) }
         context.isFromWithin = hasCredential(request)
         if context.isFromWithin, let address = request.headers[.internalClientAddress] {
-            context.clientAddress = address
+            context.statedAddress = address
         }
         // Ours, not the server's, which is told to be quiet.
         context.logger = logger
-        context.logger[metadataKey: "request_id"] = "\(context.requestID)"
-        context.logger[metadataKey: "trace_id"] = "\(context.trace.traceID)"
         return context
     }
 
     private func hasCredential(_ request: Request) -> Bool {
-        request.headers[.internalCredential].map { ConstantTime.equal($0, credential) } ?? false
+        request.headers[.internalCredential].map(credential.matches) ?? false
     }
 
     private func answer(_ error: any Error, _ request: Request, _ context: AppContext) -> Response {
@@ -85,14 +82,14 @@ struct RequestFrame: RouterMiddleware {
                 // A store that is away is no fault of ours, and says so with every request.
                 level: problem.status == .serviceUnavailable ? .warning : .error,
                 "request failed",
-                metadata: [
+                metadata: context.logDetails.merging([
                     "method": "\(request.method)", "route": "\(route(of: context))",
                     "error": "\(String(reflecting: error))",
-                ]
+                ]) { $1 }
             )
         }
         if problem.status == .notFound, context.endpointPath == RequestFrame.noRoute,
-            let methods = allowed(request)
+            let methods = allowed(request, context)
         {
             problem = Problem(
                 .methodNotAllowed,
@@ -105,8 +102,8 @@ struct RequestFrame: RouterMiddleware {
     }
 
     /// What the path would know; nobody without the credential learns what is under `/internal`.
-    private func allowed(_ request: Request) -> [String]? {
-        if request.uri.path.hasPrefix("/internal"), !hasCredential(request) { return nil }
+    private func allowed(_ request: Request, _ context: AppContext) -> [String]? {
+        if request.uri.path.hasPrefix("/internal"), !context.isFromWithin { return nil }
         return routes.methods(of: request.uri.path)
     }
 
@@ -123,15 +120,11 @@ struct RequestFrame: RouterMiddleware {
         let isProbe = route.hasPrefix("/health/") || route == "/internal/metrics"
         let level: Logger.Level = isProbe ? .debug : .info
         guard context.logger.logLevel <= level else { return }
-        var metadata: Logger.Metadata = [
+        let details: Logger.Metadata = [
             "method": "\(request.method)", "route": "\(route)", "status": "\(status.code)",
             "ms": "\(milliseconds(elapsed))",
         ]
-        if let principal = context.record.principal {
-            metadata["organization"] = "\(principal.organization)"
-            metadata["user"] = "\(principal.user)"
-        }
-        context.logger.log(level: level, "request", metadata: metadata)
+        context.logger.log(level: level, "request", metadata: context.logDetails.merging(details) { $1 })
     }
 
     /// The route's template, never the path itself: paths hold the tokens of mailed links.

@@ -34,7 +34,7 @@ struct ServiceRouter {
             .add(middleware: ready)
             .add(middleware: caughtUp)
         open = bare.group("").add(middleware: ready).add(middleware: caughtUp)
-        let guarded = bare.group("").add(middleware: InternalOnly(credential: credential))
+        let guarded = bare.group("").add(middleware: InternalOnly())
         guarded.get("/internal/metrics") { _, _ in
             Reply.bytes(Array(PrometheusRegistry.shared.render().utf8), type: PrometheusRegistry.contentType)
         }

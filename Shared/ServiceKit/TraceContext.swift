@@ -54,8 +54,9 @@ public struct TraceContext: Sendable, Hashable, CustomStringConvertible {
     /// The `traceparent` that says this.
     public var description: String { "00-\(traceID)-\(spanID)-\(isSampled ? "01" : "00")" }
 
-    private static func random(words: Int) -> String {
+    fileprivate static func random(words: Int) -> String {
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(words * 8)
         for _ in 0..<words {
             withUnsafeBytes(of: TraceNumbers.next()) { bytes += $0 }
         }
@@ -102,5 +103,5 @@ public enum RequestIdentifier {
     }
 
     /// A new one, 32 hexadecimal digits.
-    public static func make() -> String { TraceContext().traceID }
+    public static func make() -> String { TraceContext.random(words: 2) }
 }

@@ -160,11 +160,12 @@ import Testing
         for wrong in ["-_9", "A", "AA==", "AA+A", "A A"] { #expect(Base64URL.decode(wrong.utf8) == nil) }
     }
 
-    @Test func constantTimeComparesBytes() {
-        #expect(ConstantTime.equal("abc", "abc"))
-        #expect(!ConstantTime.equal("abc", "abd"))
-        #expect(!ConstantTime.equal("abc", "abcd"))
+    @Test func secretsAreComparedByTheirBytes() {
+        #expect(ExpectedSecret("abc").matches("abc"))
+        #expect(!ExpectedSecret("abc").matches("abd"))
+        #expect(!ExpectedSecret("abc").matches("abcd"))
+        #expect(!ExpectedSecret("abc").matches(""))
         // One letter in two spellings: equal to Swift, not to us.
-        #expect(!ConstantTime.equal("\u{E9}", "e\u{301}"))
+        #expect(!ExpectedSecret("\u{E9}").matches("e\u{301}"))
     }
 }

@@ -1,7 +1,7 @@
 """TEN-11: key queries use an index led by organization_id, and row level security costs next to nothing.
 
 A smaller copy of the size that the requirement names: 50 organizations with 4,000 tasks and 4,000 notices each
-(TASKFLOW_TENANCY_ROWS for another number), on the Postgres of an installation of its own whose services idle.
+(TASKFLOW_TENANCY_ROWS=200000 for the whole), on the Postgres of an installation of its own whose services idle.
 """
 import json
 import os
@@ -22,7 +22,16 @@ ROUNDS, TRANSACTIONS, OVERHEAD = 9, 1500, 1.15
 ORGANIZATION = "0190a000-0000-7000-8000-000000000007"
 PERSON = "0190a000-0000-7000-8000-0000000f0007"
 
+# The indexes of the large tables are made after their rows: with millions of them that is several times as fast.
 SEED = f"""
+SET synchronous_commit = off;
+SET maintenance_work_mem = '1GB';
+CREATE TEMP TABLE set_aside AS SELECT x.indexrelid::regclass AS name, pg_get_indexdef(x.indexrelid) AS definition
+    FROM pg_index x WHERE NOT x.indisunique
+    AND x.indrelid IN ('task.task'::regclass, 'task.task_collaborator'::regclass, 'notification.notice'::regclass);
+DO $$ DECLARE index record; BEGIN
+    FOR index IN SELECT name FROM set_aside LOOP EXECUTE 'DROP INDEX ' || index.name; END LOOP;
+END $$;
 CREATE TEMP TABLE o AS SELECT i, ('0190a000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid AS id,
     ('0190a000-0000-7000-8000-' || lpad(to_hex(15728640 + i), 12, '0'))::uuid AS person
     FROM generate_series(1, {ORGANIZATIONS}) i;
@@ -56,6 +65,9 @@ INSERT INTO project.project (organization_id, id, key, name, description, status
     updated_by, created_at, updated_at, version, revision)
     SELECT o.id, n, 'P' || n, 'Project ' || n, '', 'PENDING', 'project', o.person, o.person, now(),
         now() - n * interval '1 minute', 1, 1 FROM o, generate_series(1, 400) n;
+DO $$ DECLARE index record; BEGIN
+    FOR index IN SELECT definition FROM set_aside LOOP EXECUTE index.definition; END LOOP;
+END $$;
 ANALYZE;
 """
 

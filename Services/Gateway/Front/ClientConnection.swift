@@ -34,6 +34,10 @@ final class ClientConnection: ChannelInboundHandler {
     private var inputEnded = false
     /// The last answer is on its way, and the connection ends with its last byte.
     private var isSending = false
+    /// What waits to be written with what comes next.
+    private var outbound: ByteBuffer?
+    /// Up to this size, head and body are copied into one buffer: one buffer is written by the plainer system call.
+    private static let joined = 16_384
 
     init(front: Front, pool: LoopPool, peer: NetworkAddress?) {
         self.front = front
@@ -45,9 +49,28 @@ final class ClientConnection: ChannelInboundHandler {
 
     // MARK: What an exchange asks for
 
-    func write(_ part: ByteBuffer) { channel?.write(part, promise: nil) }
+    func write(_ part: ByteBuffer) {
+        guard var waiting = outbound else {
+            outbound = part
+            return
+        }
+        outbound = nil
+        if waiting.readableBytes + part.readableBytes <= Self.joined {
+            waiting.writeImmutableBuffer(part)
+            outbound = waiting
+        } else {
+            channel?.write(waiting, promise: nil)
+            outbound = part
+        }
+    }
 
-    func flush() { channel?.flush() }
+    func flush() {
+        if let waiting = outbound {
+            outbound = nil
+            channel?.write(waiting, promise: nil)
+        }
+        channel?.flush()
+    }
 
     var isWritable: Bool { channel?.isWritable ?? false }
 
