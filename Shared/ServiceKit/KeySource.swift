@@ -29,9 +29,9 @@ public final class KeySource: Service, Sendable {
     private static let staleFor = Duration.seconds(24 * 3600)
     private static let betweenUnknown = Duration.seconds(10)
     private static let betweenTries = Duration.seconds(1)
-    private static let betweenFirstTries = Duration.milliseconds(250)
+    private static let betweenFirstTries = Duration.milliseconds(50)
     /// Everything starts together, and Auth is asked a moment before it can answer: that is no news for 5 s.
-    private static let firstTries = 20
+    private static let firstTries = 100
 
     private let fetch: Fetch
     private let clock: WallClock

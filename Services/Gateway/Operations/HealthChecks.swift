@@ -23,18 +23,22 @@ struct HealthChecks: Service, CustomStringConvertible {
                 let upstreams = front.table.upstreams
                 let now = ContinuousClock.now
                 let asked = upstreams.filter { upstream in due[upstream.rule.name].map { $0 <= now } ?? true }
-                for upstream in asked {
-                    let isEager = front.stage == .starting
-                    due[upstream.rule.name] = now + (isEager ? .milliseconds(200) : upstream.rule.healthEvery)
-                }
                 await check(asked)
+                for upstream in asked {
+                    // Who waits for the gateway to start waits for this, so whoever was not seen yet is asked at once again.
+                    let isEager = front.stage == .starting && !isSeen(upstream)
+                    due[upstream.rule.name] = now + (isEager ? .zero : upstream.rule.healthEvery)
+                }
                 front.meters.report(upstreams)
-                let areSeen = upstreams.allSatisfy { $0.snapshot.contains { $0.isReady == true } }
+                let areSeen = upstreams.allSatisfy(isSeen)
                 if front.stage == .starting, areSeen || .now - began > Self.patience { front.enter(.serving) }
-                try await Task.sleep(for: .milliseconds(100))
+                try await Task.sleep(for: front.stage == .starting ? .milliseconds(25) : .milliseconds(100))
             }
         }
     }
+
+    /// Whether one of its servers was ready when it was last asked.
+    private func isSeen(_ upstream: Upstream) -> Bool { upstream.snapshot.contains { $0.isReady == true } }
 
     private func check(_ upstreams: [Upstream]) async {
         await withTaskGroup(of: Void.self) { group in
