@@ -1,3 +1,5 @@
+public import Identity
+
 /// A statement whose interpolated values are bound, never pasted.
 ///
 /// ```swift
@@ -9,6 +11,8 @@ public struct SQL: Sendable, ExpressibleByStringInterpolation {
     enum Piece: Sendable {
         case text(String)
         case value(SQLParameter)
+        /// Stands in every condition, and there is only one in a statement: written out once, and one value to the server.
+        case organization(OrganizationID)
     }
 
     var pieces: [Piece] = []
@@ -44,7 +48,9 @@ public struct SQL: Sendable, ExpressibleByStringInterpolation {
         var pieces: [Piece] = []
 
         /// Nothing collected yet.
-        public init(literalCapacity: Int, interpolationCount: Int) {}
+        public init(literalCapacity: Int, interpolationCount: Int) {
+            pieces.reserveCapacity(2 * interpolationCount + 1)
+        }
 
         /// Takes over the text between values.
         public mutating func appendLiteral(_ literal: String) {
@@ -55,6 +61,9 @@ public struct SQL: Sendable, ExpressibleByStringInterpolation {
         public mutating func appendInterpolation(_ value: some SQLEncodable) {
             pieces.append(.value(value.sqlParameter))
         }
+
+        /// Binds the organization.
+        public mutating func appendInterpolation(_ value: OrganizationID) { pieces.append(.organization(value)) }
 
         /// Binds a value or NULL. Beside the general form because the compiler warns of an optional in any other.
         public mutating func appendInterpolation(_ value: (some SQLEncodable)?) {
@@ -88,23 +97,31 @@ struct Statement: Sendable {
     }
 }
 
+extension SQL.Piece {
+    /// Bytes in the statement's text; a `$` and up to three digits for a value.
+    fileprivate var length: Int { if case .text(let part) = self { part.utf8.count } else { 4 } }
+}
+
 extension SQL {
     /// The numbered form.
     var statement: Statement {
         if pieces.count == 1, case .text(let text) = pieces[0] { return Statement(text) }
         var text = ""
+        text.reserveCapacity(pieces.reduce(0) { $0 + $1.length })
         var parameters: [SQLParameter] = []
+        var known: (organization: OrganizationID, number: Int)?
         for piece in pieces {
             switch piece {
             case .text(let part): text += part
             case .value(let parameter):
-                text += "$"
-                if parameter.isShared, let known = parameters.firstIndex(of: parameter) {
-                    text += String(known + 1)
-                } else {
-                    parameters.append(parameter)
-                    text += String(parameters.count)
+                parameters.append(parameter)
+                text += "$\(parameters.count)"
+            case .organization(let organization):
+                if known?.organization != organization {
+                    parameters.append(organization.sqlParameter)
+                    known = (organization, parameters.count)
                 }
+                text += "$\(known?.number ?? 0)"
             }
         }
         return Statement(text, parameters)

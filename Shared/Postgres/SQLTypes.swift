@@ -6,17 +6,9 @@ public import Identity
 public struct SQLParameter: Sendable, Hashable {
     /// The text form.
     public var text: String?
-    /// Whether equal values of one statement are one value to the server: so for the organization, which stands in every
-    /// condition, and of which there is only one in a statement.
-    let isShared: Bool
 
     /// A parameter in text form.
-    public init(text: String?) { self.init(text: text, isShared: false) }
-
-    init(text: String?, isShared: Bool) {
-        self.text = text
-        self.isShared = isShared
-    }
+    public init(text: String?) { self.text = text }
 }
 
 /// What can be bound. The server infers the type from the statement; add a cast (`\(ids)::bigint[]`) where it cannot.
@@ -175,7 +167,7 @@ extension Role: SQLEncodable, SQLDecodable {
 extension UUIDIdentifier {
     /// With dashes.
     public var sqlParameter: SQLParameter {
-        SQLParameter(text: description, isShared: Self.self == OrganizationID.self)
+        SQLParameter(text: description)
     }
     /// With dashes.
     public init?(sqlText: String) { self.init(sqlText) }

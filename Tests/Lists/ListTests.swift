@@ -43,17 +43,8 @@ enum Example {
 
     /// The statement with `$n` for what is bound, and the bound values.
     static func text(_ sql: SQL) -> (text: String, values: [String?]) {
-        var text = ""
-        var values: [String?] = []
-        for piece in sql.pieces {
-            switch piece {
-            case .text(let part): text += part
-            case .value(let value):
-                values.append(value.text)
-                text += "$\(values.count)"
-            }
-        }
-        return (text, values)
+        let statement = sql.statement
+        return (statement.text, statement.parameters.map(\.text))
     }
 
     static func statement(_ query: String) throws -> (text: String, values: [String?]) {
