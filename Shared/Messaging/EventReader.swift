@@ -202,6 +202,7 @@ public final class EventReader: Service, Sendable {
                     "a stream of another lineage waits for its producer",
                     metadata: ["stream": "\(stream)", "error": "\(String(reflecting: error))"]
                 )
+                // Its producer does not answer, and nothing tells when it does again.
                 try? await Task.sleep(for: .seconds(1))
             }
         }

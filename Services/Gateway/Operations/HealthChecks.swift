@@ -32,6 +32,7 @@ struct HealthChecks: Service, CustomStringConvertible {
                 front.meters.report(upstreams)
                 let areSeen = upstreams.allSatisfy(isSeen)
                 if front.stage == .starting, areSeen || .now - began > Self.patience { front.enter(.serving) }
+                // Nothing tells that a server has come up or that another rhythm is due.
                 try await Task.sleep(for: front.stage == .starting ? .milliseconds(25) : .milliseconds(100))
             }
         }
