@@ -103,10 +103,10 @@ if [ $# -eq 0 ]; then
     Tests/Attack/run.py --binary "$binary" --quick 2>&1 | tee -a "$log" || status=$?
     Tests/HotPaths/instructions.py "$(dirname "$binary")/hotpaths" 2>&1 | tee -a "$log" || status=$?
 fi
+# By the last line of each run: of the lines of so many tests at once some can be lost on their way here.
 count() { awk -v word="$1" '
-    /^[^ ]+ Test run with / { next }
-    word == "passed" && /^[^ ]+ Test .* passed after / { n++ }
-    word == "failed" && /^[^ ]+ Test .* failed after / { n++ }
+    /^[^ ]+ Test run with / { n += (word == "passed") ? $5 : 0; next }
+    /^[^ ]+ Test .* failed after / { n += (word == "failed") ? 1 : -1 }
     /^(acceptance|instructions): / { n += (word == "passed") ? $2 : $4 }
     END { print n + 0 }' "$log"; }
 passed=$(count passed)
