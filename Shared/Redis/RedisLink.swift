@@ -46,7 +46,7 @@ final class RedisLink: Sendable {
         }.get()
         guard let handler = made else { throw RedisError(.unavailable, message: "out of memory") }
         let bootstrap = ClientBootstrap(group: eventLoop)
-            .connectTimeout(.nanoseconds(timeout.nanoseconds))
+            .connectTimeout(TimeAmount(timeout))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
             }
@@ -82,7 +82,7 @@ final class RedisLink: Sendable {
         var bytes: [UInt8] = []
         for command in commands { command.encode(into: &bytes) }
         let request = bytes
-        let deadline = timeout.map { NIODeadline.now() + .nanoseconds($0.nanoseconds) }
+        let deadline = timeout.map { NIODeadline.now() + TimeAmount($0) }
         return try await withCheckedThrowingContinuation { caller in
             run { $0.ask(request, count: commands.count, deadline: deadline, caller) }
         }
@@ -218,13 +218,5 @@ final class RedisLinkHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         close(RedisError(.unavailable, message: "\(error)"))
-    }
-}
-
-extension Duration {
-    /// For NIO's amounts of time; what does not fit becomes the longest that does.
-    fileprivate var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return min(max(seconds, 0), 1_000_000_000) * 1_000_000_000 + max(attoseconds, 0) / 1_000_000_000
     }
 }
