@@ -45,7 +45,16 @@ public struct CivilDate: Hashable, Comparable, Sendable {
     public func adding(days: Int) -> CivilDate { CivilDate(daysSinceEpoch: daysSinceEpoch + days) }
 
     /// The first moment of this day in a zone; where midnight is skipped by a change of clocks, the moment of the change.
-    public func start(in zone: TimeZone) -> Timestamp {
+    ///
+    /// Within the years 1 to 9999 in UTC: the first and the last day of the calendar lie partly outside in some zones.
+    public func start(in zone: TimeZone) -> Timestamp { unboundedStart(in: zone).bounded }
+
+    /// The last microsecond of this day in a zone, within the same years.
+    public func end(in zone: TimeZone) -> Timestamp {
+        Timestamp(microseconds: adding(days: 1).unboundedStart(in: zone).microseconds - 1).bounded
+    }
+
+    private func unboundedStart(in zone: TimeZone) -> Timestamp {
         let midnight = Int64(daysSinceEpoch) * 86_400
         // Two offsets can be in force around a change; the earlier moment that is already this day is its start.
         let before = Int64(zone.secondsFromGMT(for: Date(timeIntervalSince1970: TimeInterval(midnight - 86_400))))
@@ -63,14 +72,11 @@ public struct CivilDate: Hashable, Comparable, Sendable {
         }
         return Timestamp(seconds: low)
     }
-
-    /// The last microsecond of this day in a zone.
-    public func end(in zone: TimeZone) -> Timestamp {
-        Timestamp(microseconds: adding(days: 1).start(in: zone).microseconds - 1)
-    }
 }
 
 extension Timestamp {
+    fileprivate var bounded: Timestamp { min(max(self, .earliest), .latest) }
+
     /// The day on which this moment falls in a zone.
     public func civilDate(in zone: TimeZone) -> CivilDate {
         let local = seconds + Int64(zone.secondsFromGMT(for: Date(timeIntervalSince1970: TimeInterval(seconds))))

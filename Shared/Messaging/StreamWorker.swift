@@ -48,9 +48,7 @@ final class StreamWorker: Sendable {
     /// Applies what is queued of a stream until there is nothing more.
     func drain(_ stream: StreamName) async {
         while mayGoOn, let batch = lanes.withLock({ $0.take(stream, atMost: 100) }) {
-            await turnstile.enter()
             await apply(batch, of: stream)
-            turnstile.leave()
         }
     }
 
@@ -88,6 +86,9 @@ final class StreamWorker: Sendable {
     }
 
     private func attempt(_ work: ReaderBatch, _ body: () async throws -> Void) async -> ReaderBatch.Outcome {
+        // For the transaction only: a stream that pauses, or waits for its producer, keeps nobody else from going on.
+        await turnstile.enter()
+        defer { turnstile.leave() }
         do {
             try await body()
             return .done

@@ -35,8 +35,16 @@ class Dates(TaskCase):
     def test_bounds_in_far_zones(self):
         admin = sign_up()
         base = f"/api/project/{project(admin)['id']}/tasks/"
-        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"):
+        for zone, today in (("America/New_York", "2099-01-01"), ("Pacific/Kiritimati", "2099-01-02"),
+                            ("Pacific/Pago_Pago", "2098-12-31"), ("Asia/Tokyo", "2099-01-01"),
+                            ("Etc/GMT+12", "2098-12-31")):
             self.ok(admin.patch("/api/organization/", {"time_zone": zone}))
+            # The days at the ends of the calendar do not keep a zone from coming into force.
+            noon = {"title": "x", "due_date": "2099-01-01T10:30:00Z"}
+            self.ok(admin.post(base, {**noon, "start_date": today}), 201)
+            self.problem(admin.post(base, {**noon, "start_date": "2099-01-03"}), 422, field_code="before-start")
+            if today < "2099-01-02":
+                self.problem(admin.post(base, {**noon, "start_date": "2099-01-02"}), 422, field_code="before-start")
             first = self.ok(admin.post(base, {"title": f"first {zone}", "start_date": "0001-01-01"}), 201)
             last = self.ok(admin.post(base, {"title": f"last {zone}", "due_date": "9999-12-31"}), 201)
             self.assertEqual((first["start_date"], last["due_date"]), ("0001-01-01", "9999-12-31"))
@@ -47,6 +55,8 @@ class Dates(TaskCase):
                           "due_before=9999-12-31"):
                 self.ok(admin.get(f"{base}?{query}"))
             self.ok(admin.patch(task_path(first), {"title": "again"}))
+            self.ok(admin.patch(task_path(last), {"due_date": "9999-12-31", "title": "again"}))
+            self.ok(admin.put(task_path(last), {"due_date": "9999-12-31", "title": "still", "start_date": "9999-12-31"}))
 
     def test_judged_on_the_merged_task(self):
         t = self.ok(self.admin.post(self.base, {"title": "x", "start_date": day(5), "due_date": day(8)}), 201)

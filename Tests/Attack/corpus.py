@@ -70,6 +70,7 @@ REJECTED = [
     _form("trailer Transfer-Encoding", CHUNKED + "0\r\nTransfer-Encoding: chunked\r\n\r\n"),
     _form("raw UTF-8 target", "GET /media/\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n"),
     _form("HTTP/0.9", "GET /media/x\r\n\r\n"),
+    _form("HTTP/0.9 as it was", "GET /media/x\r\n"),
     _form("HTTP/1.2", "GET /media/x HTTP/1.2\r\nHost: a\r\n\r\n", 400, 505),
     _form("HTTP/2.0", "GET /media/x HTTP/2.0\r\nHost: a\r\n\r\n", 400, 505),
     _form("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 505),

@@ -132,6 +132,12 @@ class Browsers(unittest.TestCase):
                 self.assertIn(f"'sha256-{digest}'", policy)
         self.assertIn("charset=utf-8", page["content-type"].lower())
 
+    def test_GW_13_pages_are_known_again(self):
+        tag = self.lab.ask("/api/docs")["etag"]
+        for known in (tag, "*", f'"a", {tag}', f"W/{tag}"):
+            self.assertEqual(self.lab.ask("/api/docs", f"If-None-Match: {known}").status, 304, known)
+        self.assertEqual(self.lab.ask("/api/docs", 'If-None-Match: "a"').status, 200)
+
     def test_GW_13_strict_transport_security_where_people_come_over_tls(self):
         other = lab.Lab({"TASKFLOW_PUBLIC_URL": "https://taskflow.example"})
         try:

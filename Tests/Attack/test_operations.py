@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -159,6 +160,30 @@ class Reload(unittest.TestCase):
         self.assertEqual(self.lab.ask("/pictures/x").status, 200)
         self.reload(self.lab.text)
         lab.wait(lambda: self.lab.ask(lab.OPEN).status == 200, 10)
+
+    def test_GW_16_a_file_is_read_alike_by_check_and_reload(self):
+        for odd, complaint in ((b"# \xff\n", "not UTF-8"), (b"# a\x00b\n", "a control character")):
+            before = self.lab.log.read_text().count(complaint)
+            self.lab.configuration.write_bytes(self.lab.text.encode() + odd)
+            self.lab.gateway.send_signal(signal.SIGHUP)
+            lab.wait(lambda: self.lab.log.read_text().count(complaint) > before, 10)
+            check = self.run_gateway("check", self.lab.configuration)
+            self.assertEqual(check.returncode, 1)
+            place = len(self.lab.text.splitlines()) + 1
+            self.assertRegex(check.stderr, rf"gateway\.conf:{place}:\d+: {complaint}")
+        self.reload(self.lab.text)
+        lab.wait(lambda: self.lab.ask(lab.OPEN).status == 200, 10)
+
+    def test_GW_16_formatting_follows_a_link(self):
+        file, link = self.lab.folder / "real.conf", self.lab.folder / "link.conf"
+        file.write_text("  " + self.lab.text)
+        link.symlink_to(file.name)
+        self.assertEqual(self.run_gateway("fmt", link).returncode, 0)
+        self.assertTrue(link.is_symlink())
+        self.assertFalse(file.read_text().startswith(" "))
+
+    def run_gateway(self, word, path):
+        return subprocess.run([lab.BINARY, "gateway", word, str(path)], capture_output=True, text=True, timeout=30)
 
     def test_GW_16_many_reloads_under_load_refuse_nothing_and_keep_no_memory(self):
         self.reload(self.lab.text)

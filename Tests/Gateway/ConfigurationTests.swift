@@ -13,9 +13,22 @@ import Testing
 
         """
 
+    private func complaints(_ text: String) throws -> [String] {
+        try complaints { _ = try GatewayConfiguration.load(text, file: "c") }
+    }
+
+    private func complaints(of body: () throws -> Void) throws -> [String] {
+        do {
+            try body()
+            return []
+        } catch let error as GatewayConfigurationError {
+            return error.lines
+        }
+    }
+
     @Test func theOwnConfigurationIsGoodAndFormatted() throws {
         let text = try ownText()
-        #expect(GatewayConfiguration.check(text) == [])
+        #expect(try complaints(text) == [])
         #expect(try GatewayConfiguration.format(text) == text)
         let table = try GatewayConfiguration.load(text).routes()
         #expect(table.contains("/health/live"))
@@ -89,25 +102,35 @@ import Testing
             "c:6:7: \"..\" is no segment of a path in its normal form"
         ),
         ("route /a {\n    methods GET   to task   auth none\n", "c:6:1: this block is not closed: a } is missing"),
+        ("# a\u{0}b\n", "c:6:4: a control character"), ("rate \"a\u{1B}\"\n", "c:6:8: a control character"),
         (
             "upstream ${NAME} {\n    server 127.0.0.1:1\n}\n",
             "c:6:10: ${NAME} is for secrets, and upstream holds none: write the value"
         ),
     ]
 
-    @Test(arguments: whole) func complaintsHaveTheirPlace(text: String, complaint: String) {
-        #expect(GatewayConfiguration.check(text, file: "c") == [complaint])
+    @Test(arguments: whole) func complaintsHaveTheirPlace(text: String, complaint: String) throws {
+        #expect(try complaints(text) == [complaint])
     }
 
-    @Test(arguments: additions) func complaintsAboutAdditions(text: String, complaint: String) {
-        #expect(GatewayConfiguration.check(Self.base + text, file: "c") == [complaint])
+    @Test(arguments: additions) func complaintsAboutAdditions(text: String, complaint: String) throws {
+        #expect(try complaints(Self.base + text) == [complaint])
     }
 
-    @Test func everythingWrongIsToldAtOnce() {
+    @Test func everythingWrongIsToldAtOnce() throws {
         let text =
             Self.base
             + "route /a {\n    methods GET   to a   auth none\n}\nroute /b {\n    methods GET   to b   auth none\n}\n"
-        #expect(GatewayConfiguration.check(text).count == 2)
+        #expect(try complaints(text).count == 2)
+    }
+
+    private static let broken: [([UInt8], String)] = [
+        ([0xFF], "c:1:1: not UTF-8"), (Array("a\nb é".utf8) + [0xC3, 0x0A], "c:2:4: not UTF-8"),
+        (Array("\n\u{FFFD}".utf8) + [0xED, 0xA0, 0x80], "c:2:2: not UTF-8"),
+    ]
+
+    @Test(arguments: broken) func bytesThatAreNoText(bytes: [UInt8], complaint: String) throws {
+        #expect(try complaints { _ = try GatewayConfiguration.text(of: bytes, file: "c") } == [complaint])
     }
 
     @Test func formattingKeepsCommentsAndLines() throws {

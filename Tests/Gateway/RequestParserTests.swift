@@ -67,6 +67,8 @@ import Testing
         ("GET / HTTP/2.0\r\n\r\n", "400"), ("get / HTTP/1.1\r\n\r\n", "400"), ("GET  / HTTP/1.1\r\n\r\n", "400"),
         ("GET / HTTP/1.1 \r\n\r\n", "400"), ("GET / http/1.1\r\n\r\n", "400"), ("\u{16}\u{03}\u{01}", "400"),
         ("\nGET / HTTP/1.1\r\n\r\n", "400"),
+        // Refused as soon as the line is there, since nothing more may come.
+        ("GET /\r\n", "400"), ("GET / HTTP/1.2\r\n", "400"), ("GET  / HTTP/1.1\r\nHost", "400"),
         ("GET /" + String(repeating: "a", count: 9000), "414"),
         ("GET / HTTP/1.1\r\nA: " + String(repeating: "a", count: 20_000), "431"),
         ("GET / HTTP/1.1\r\n" + String(repeating: "A: b\r\n", count: 101) + "\r\n", "431"),
@@ -102,6 +104,7 @@ import Testing
         ("Host: a\r\nAuthorization: x\r\nAuthorization: x\r\n", 400), ("Host: a\r\nConnection: Authorization\r\n", 400),
         ("Host: a\r\nConnection: close, X-Request-Id\r\n", 400), ("Host: a\r\nConnection: host\r\n", 400),
         ("Host: a\r\nContent-Type: a\r\nContent-Type: b\r\n", 400), ("Host: a\r\nExpect: 200-ok\r\n", 417),
+        ("Host: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n", 400),
         ("Host: a\r\nTaskflow-Position: a\r\nTaskflow-Position: b\r\n", 400),
 
     ]

@@ -170,6 +170,9 @@ struct RawConnection {
         try? await writer.write(ByteBuffer(string: text))
     }
 
+    /// Closes this half: nothing more will be written.
+    func finishWriting() { writer.finish() }
+
     /// What comes next; nil at the end.
     mutating func read() async throws -> String? {
         do {

@@ -112,6 +112,31 @@ import Testing
         }
     }
 
+    private static let halfClosed: [(String, [String])] = [
+        ("GET /open/a HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", ["200", "404"]),
+        ("GET /open/slow HTTP/1.1\r\nHost: x\r\n\r\nGET /open/a HTTP/1.1\r\nHost: x\r\n\r\n", ["204", "200"]),
+        ("GET /open/a HTTP/1.1\r\nHost: x\r\n\r\nGET /open/a HTTP/1.1\r\nHo", ["200"]),
+        (
+            "POST /open/a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET /few HTTP/1.1\r\nHost: x\r\n\r\n",
+            ["200", "200"]
+        ),
+        ("POST /closed/a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", ["401"]),
+        ("POST /open/a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe", []),
+    ]
+
+    /// RFC 9112, section 9.3.2: what was asked whole is answered, whether the client may ask more or not.
+    @Test(arguments: halfClosed) func answersAHalfClosedClient(requests: String, statuses: [String]) async throws {
+        let service = try await echo()
+        try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
+            let answers = try await RawConnection.with(gateway.port) { connection in
+                try await connection.write(requests)
+                connection.finishWriting()
+                return try await connection.readToEnd()
+            }
+            #expect(answers.components(separatedBy: "HTTP/1.1 ").dropFirst().map { String($0.prefix(3)) } == statuses)
+        }
+    }
+
     @Test func streamsBothWays() async throws {
         let service = try await echo()
         try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in

@@ -179,6 +179,44 @@ struct EventLogDatabaseTests {
         }
     }
 
+    @Test("Streams that wait for a producer that is away keep no other from going on")
+    func gapsOfManyStreams() async throws {
+        let log = try await LogFixture()
+        let organizations = Shard.all.map { shard in
+            while true {
+                let organization = log.organization()
+                if Shard(of: organization) == shard { return organization }
+            }
+        }
+        let producer = AbsentReplay(log.replay)
+        let relay = log.makeRelay()
+        let reader = log.makeReader(replay: producer)
+        try await log.run([relay.run]) {
+            for organization in organizations {
+                try await log.say(1, in: organization)
+                let last = try await log.say(2, in: organization)
+                try await eventually { try await log.stream(last.stream).count == 2 }
+                if organization == organizations.last { continue }
+                _ = try await log.redis.send(
+                    RedisCommand("XTRIM", RelayStream.key(last.stream), "MINID", "\(last.sequence)-0")
+                )
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await reader.run() }
+                defer { group.cancelAll() }
+                // All but the last have asked for what they miss.
+                try await eventually { producer.refused.count == organizations.count - 1 }
+                let last = try #require(organizations.last)
+                try await log.say(3, in: last)
+                try await eventually { try await log.seen(in: last).count == 3 }
+                producer.comeBack()
+                for organization in organizations.dropLast() {
+                    try await eventually { try await log.seen(in: organization).count == 2 }
+                }
+            }
+        }
+    }
+
     @Test(
         "An event that fails is parked, later ones of its aggregate wait behind it, the rest flows; retry goes in order"
     )

@@ -108,7 +108,15 @@ final class LogFixture: Sendable {
         return handlers
     }
 
-    func makeReader(_ database: TenantDatabase? = nil, handlers: EventHandlers? = nil) -> EventReader {
+    var replay: DirectReplay {
+        DirectReplay(administration: EventLogAdministration(database: producer, redis: redis))
+    }
+
+    func makeReader(
+        _ database: TenantDatabase? = nil,
+        handlers: EventHandlers? = nil,
+        replay: (any ReplaySource)? = nil
+    ) -> EventReader {
         let database = database ?? consumer
         return EventReader(
             name: "notification",
@@ -122,7 +130,7 @@ final class LogFixture: Sendable {
             ),
             database: database,
             redis: redis,
-            replay: DirectReplay(administration: EventLogAdministration(database: producer, redis: redis)),
+            replay: replay ?? self.replay,
             logger: logger
         )
     }
@@ -172,6 +180,32 @@ struct DirectReplay: ReplaySource {
 
     func origin(of stream: StreamName, lineage: String?) async throws -> LogOrigin? {
         try await administration.origin(stream, lineage: lineage)
+    }
+}
+
+/// A producer that gives nothing until it comes back.
+final class AbsentReplay: ReplaySource {
+    private let present: DirectReplay
+    private let state = Mutex<(isBack: Bool, refused: Set<StreamName>)>((false, []))
+
+    init(_ present: DirectReplay) { self.present = present }
+
+    /// Who has asked in vain.
+    var refused: Set<StreamName> { state.withLock { $0.refused } }
+
+    func comeBack() { state.withLock { $0.isBack = true } }
+
+    func events(of stream: StreamName, after sequence: Int64, limit: Int) async throws -> [StoredEvent] {
+        let isBack = state.withLock { state in
+            if !state.isBack { state.refused.insert(stream) }
+            return state.isBack
+        }
+        guard isBack else { throw CancellationError() }
+        return try await present.events(of: stream, after: sequence, limit: limit)
+    }
+
+    func origin(of stream: StreamName, lineage: String?) async throws -> LogOrigin? {
+        try await present.origin(of: stream, lineage: lineage)
     }
 }
 

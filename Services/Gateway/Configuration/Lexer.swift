@@ -69,7 +69,10 @@ struct Lexer {
             return Token(kind: .newline, place: start)
         case "#":
             var text = ""
-            while let next = rest.first, next != "\n" { text.unicodeScalars.append(advance() ?? next) }
+            while let next = rest.first, next != "\n" {
+                if next != "\r" { try check(next) }
+                text.unicodeScalars.append(advance() ?? next)
+            }
             while text.last == " " || text.last == "\r" || text.last == "\t" { text.removeLast() }
             return Token(kind: .comment(text), place: start)
         case "\"": return Token(kind: .word(try quoted(from: start), quoted: true), place: start)
@@ -80,9 +83,11 @@ struct Lexer {
     private mutating func quoted(from start: SourcePlace) throws(ConfigurationComplaint) -> String {
         _ = advance()
         var text = ""
-        while let scalar = advance() {
+        while let scalar = rest.first {
+            if scalar == "\n" || scalar == "\r" { break }
+            try check(scalar)
+            _ = advance()
             if scalar == "\"" { return text }
-            if scalar == "\n" { break }
             if scalar == "\\" {
                 guard let next = advance(), next == "\"" || next == "\\" else {
                     throw ConfigurationComplaint(start, "in quotes a backslash stands before \" or \\ only")
@@ -95,13 +100,17 @@ struct Lexer {
         throw ConfigurationComplaint(start, "the quotes opened here are not closed on this line")
     }
 
+    private func check(_ scalar: Unicode.Scalar) throws(ConfigurationComplaint) {
+        guard scalar == "\t" || (scalar.value >= 0x20 && scalar.value != 0x7F) else {
+            throw ConfigurationComplaint(place, "a control character")
+        }
+    }
+
     /// A word goes on to the next blank. Braces are marks only when they stand alone, so that `/tasks/{id}` is a word.
     private mutating func bare(from start: SourcePlace) throws(ConfigurationComplaint) -> Token {
         var text = ""
         while let scalar = rest.first, scalar != " ", scalar != "\t", scalar != "\n", scalar != "\r" {
-            guard scalar.value >= 0x20, scalar.value != 0x7F else {
-                throw ConfigurationComplaint(place, "a control character")
-            }
+            try check(scalar)
             text.unicodeScalars.append(advance() ?? scalar)
         }
         switch text {

@@ -151,16 +151,17 @@ public struct GatewayConfiguration: Sendable, Hashable {
         }
     }
 
-    /// Everything wrong with a configuration, one `file:line:col: message` each; empty if it is good.
-    public static func check(_ text: String, file: String = "gateway.conf") -> [String] {
-        do {
-            _ = try load(text, file: file)
-            return []
-        } catch let error as GatewayConfigurationError {
-            return error.lines
-        } catch {
-            return ["\(file):1:1: cannot be read"]
-        }
+    /// The text of a file. Throws ``GatewayConfigurationError`` if its bytes are not UTF-8.
+    public static func text(of bytes: some Collection<UInt8>, file: String) throws -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        // What stands before the first byte that is wrong is what repairing leaves as it is.
+        let good = zip(bytes, String(decoding: bytes, as: UTF8.self).utf8).prefix { $0 == $1 }.map(\.0)
+        let lines = good.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let place = SourcePlace(
+            line: lines.count,
+            column: String(decoding: lines.last ?? [], as: UTF8.self).unicodeScalars.count + 1
+        )
+        throw GatewayConfigurationError(file: file, complaints: [ConfigurationComplaint(place, "not UTF-8")])
     }
 
     /// The text in the one canonical layout; comments stay. Throws ``GatewayConfigurationError`` if it is not well formed.

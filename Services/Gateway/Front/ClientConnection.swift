@@ -81,8 +81,8 @@ final class ClientConnection: ChannelInboundHandler {
     func finished(_ exchange: Exchange, keepsAlive: Bool, requestIsComplete: Bool) {
         guard case .exchange(let current) = phase, current === exchange else { return }
         flush()
-        guard keepsAlive, !inputEnded else {
-            return requestIsComplete ? closeWhenSent() : linger()
+        guard keepsAlive else {
+            return requestIsComplete || inputEnded ? closeWhenSent() : linger()
         }
         phase = requestIsComplete ? .idle(since: .now()) : .discarding(rest: Self.readAhead, since: .now())
         process()
@@ -145,7 +145,23 @@ final class ClientConnection: ChannelInboundHandler {
         isProcessing = true
         while step() {}
         isProcessing = false
+        if inputEnded { endIfOver() }
         read()
+    }
+
+    /// A client may close its half behind complete requests and still wait for their answers; what is not complete by
+    /// then never will be.
+    private func endIfOver() {
+        switch phase {
+        case .exchange(let exchange) where !exchange.requestIsComplete && exchange.wantsBody:
+            exchange.clientLeft()
+            close()
+        case .idle, .head, .discarding:
+            // Unless there is a request that waits until the client has read more.
+            if isWritable || inbound.readableBytes == 0 { closeWhenSent() }
+        case .lingering where !isSending: close()
+        case .exchange, .lingering, .closed: break
+        }
     }
 
     /// Whether something was done and more may follow.
@@ -258,17 +274,6 @@ final class ClientConnection: ChannelInboundHandler {
         inputEnded = true
         isReading = false
         process()
-        // A client may close its half after a complete request and still wait for the answer.
-        switch phase {
-        case .exchange(let exchange) where exchange.requestIsComplete: break
-        case .lingering where isSending: break
-        // The last answer may still be on its way to a client that reads slowly.
-        case .idle: closeWhenSent()
-        case .exchange(let exchange):
-            exchange.clientLeft()
-            close()
-        default: close()
-        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

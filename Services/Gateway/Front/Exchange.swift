@@ -152,12 +152,18 @@ final class Exchange {
             answerPreflight(allow: "GET, HEAD, OPTIONS")
         } else if head.method != "GET", head.method != "HEAD" {
             reject(Self.methodNotAllowed("GET, HEAD, OPTIONS"))
-        } else if let tag = page.tag, head.headers.elements(of: "if-none-match").contains(tag) {
+        } else if let tag = page.tag, isKnown(tag) {
             answerLocally(304, page.fields, [])
         } else {
             answerLocally(page.status, page.fields, page.body)
         }
         return true
+    }
+
+    /// Whether the client has the page already; a weak comparison (RFC 9110, section 13.1.2), since a proxy that
+    /// compresses makes weak tags of ours.
+    private func isKnown(_ tag: String) -> Bool {
+        head.headers.elements(of: "if-none-match").contains { $0 == "*" || $0 == tag || $0 == "w/" + tag }
     }
 
     // MARK: The gate

@@ -1,3 +1,5 @@
+import NIOCore
+
 /// Reads the lines of a complete head whose line ends are known to be CR LF.
 enum HeadReader {
     typealias Bytes = UnsafeRawBufferPointer.SubSequence
@@ -8,6 +10,19 @@ enum HeadReader {
         let headers = try fields(&rest)
         let framing = try HeaderRules.framing(headers, minorVersion: minor)
         return RequestHead(method: method, target: target, minorVersion: minor, headers: headers, framing: framing)
+    }
+
+    /// Judges a first line whose head has not come whole.
+    static func checkRequestLine(_ buffer: ByteBuffer, length: Int) throws(Rejection) {
+        let fault = buffer.withUnsafeReadableBytes { bytes -> Rejection? in
+            do throws(Rejection) {
+                _ = try requestLine(bytes[0..<length])
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let fault { throw fault }
     }
 
     /// An answer's status and fields; nil if it is not well formed.

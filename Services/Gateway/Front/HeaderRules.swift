@@ -76,7 +76,7 @@ enum HeaderRules {
     /// Fields of which two would let two programs see two different requests.
     private static let single = [
         "authorization", "content-type", "content-encoding", "idempotency-key", "taskflow-position", "expect",
-        "upgrade",
+        "upgrade", "origin",
     ]
 
     /// What `Connection` must not have removed on the way.

@@ -30,6 +30,8 @@ struct RequestParser {
     private var state = State.head
     private var scanner = HeadScanner()
     private var emptyLines = 0
+    /// Whether the line of a head that has not come whole was looked at.
+    private var isLineJudged = false
 
     init(limits: FrontLimits) { self.limits = limits }
 
@@ -62,8 +64,16 @@ struct RequestParser {
             return .more
         }
         isInsideHead = true
-        guard let length = try scanner.end(of: buffer, limits) else { return .more }
+        guard let length = try scanner.end(of: buffer, limits) else {
+            if !isLineJudged, let line = scanner.firstLine {
+                // Whoever speaks another HTTP, as 0.9, sends no more than this line and would wait for an answer.
+                isLineJudged = true
+                try HeadReader.checkRequestLine(buffer, length: line)
+            }
+            return .more
+        }
         scanner = HeadScanner()
+        isLineJudged = false
         emptyLines = 0
         isInsideHead = false
         guard let slice = buffer.readSlice(length: length) else { return .more }
@@ -194,6 +204,9 @@ struct HeadScanner {
     private var lineStart = 0
     private var lines = 0
     private var firstLineLength = 0
+
+    /// The length of the first line without its end, once it has come.
+    var firstLine: Int? { lines > 0 ? firstLineLength - 2 : nil }
 
     var isAtStart: Bool { scanned == 0 }
 

@@ -42,7 +42,7 @@ final class Reloader: Service, CustomStringConvertible {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw SettingError("TASKFLOW_GATEWAY_CONFIG is \"\(path)\"; there is no such file, or it cannot be read.")
         }
-        return try .load(String(decoding: data, as: UTF8.self), file: path)
+        return try .load(GatewayConfiguration.text(of: data, file: path), file: path)
     }
 
     /// Whether a new table is in force.

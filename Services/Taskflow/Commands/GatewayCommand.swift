@@ -28,11 +28,10 @@ struct Gateway: AsyncParsableCommand {
 
         func run() async throws {
             try await Program.run {
-                let mistakes = GatewayConfiguration.check(try Gateway.text(of: file), file: file ?? "gateway.conf")
-                guard mistakes.isEmpty else {
-                    try? FileHandle.standardError.write(
-                        contentsOf: Data((mistakes.joined(separator: "\n") + "\n").utf8)
-                    )
+                do {
+                    _ = try GatewayConfiguration.load(try Gateway.text(of: file), file: file ?? "gateway.conf")
+                } catch let error as GatewayConfigurationError {
+                    try? FileHandle.standardError.write(contentsOf: Data("\(error)\n".utf8))
                     throw ExitCode(1)
                 }
                 Program.say("\(file ?? "the built-in gateway.conf") is good.")
@@ -71,7 +70,9 @@ struct Gateway: AsyncParsableCommand {
                         Program.say(text, end: "")
                         return
                     }
-                    try text.write(toFile: file, atomically: true, encoding: .utf8)
+                    // Writing whole files replaces what has the name: where that is a link, what it leads to.
+                    let place = URL(fileURLWithPath: file).resolvingSymlinksInPath()
+                    try text.write(to: place, atomically: true, encoding: .utf8)
                 } catch let error as GatewayConfigurationError {
                     throw SettingError(error.description)
                 }
@@ -81,10 +82,10 @@ struct Gateway: AsyncParsableCommand {
 
     private static func text(of file: String?) throws -> String {
         guard let file else { return GatewayConfiguration.embedded }
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+        guard let data = FileManager.default.contents(atPath: file) else {
             throw SettingError("\(file) cannot be read")
         }
-        return text
+        return try GatewayConfiguration.text(of: data, file: file)
     }
 
     private static func load(_ file: String?) throws -> GatewayConfiguration {

@@ -14,8 +14,11 @@ enum ConfigurationProperty {
         guard let configuration = try? GatewayConfiguration.load(text) else { return }
         try judgeMeaning(of: configuration)
         let written = ConfigurationWriter.text(of: configuration)
-        guard let again = try? GatewayConfiguration.load(written) else {
-            throw Violation("cannot be read again: \(GatewayConfiguration.check(written)) in\n\(written)")
+        let again: GatewayConfiguration
+        do {
+            again = try GatewayConfiguration.load(written)
+        } catch {
+            throw Violation("cannot be read again: \(error) in\n\(written)")
         }
         try expect(placeless(again) == placeless(configuration), "is not read again as the same: \(written)")
         try expect(again.routes() == configuration.routes(), "the printed table differs")
