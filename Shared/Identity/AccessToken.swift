@@ -45,7 +45,8 @@ public struct VerificationKeys: Sendable {
     let keys: [String: Curve25519.Signing.PublicKey]
 
     /// Reads a JWK set; keys of other kinds than OKP/Ed25519 are skipped. Throws when it is not a JWK set, has two keys
-    /// of one id, or an Ed25519 key of the wrong form.
+    /// of one id, or an Ed25519 key of the wrong form, or no key that is of use: an issuer always has one, and a set without
+    /// would make every good token a bad one.
     public init(jwks: [UInt8]) throws {
         guard case .array(let elements)? = StrictJSON(jwks)?.members?["keys"] else { throw AccessTokenError.malformed }
         var keys: [String: Curve25519.Signing.PublicKey] = [:]
@@ -61,6 +62,7 @@ public struct VerificationKeys: Sendable {
             else { throw AccessTokenError.malformed }
             keys[keyID] = try Curve25519.Signing.PublicKey(rawRepresentation: bytes)
         }
+        guard !keys.isEmpty else { throw AccessTokenError.malformed }
         self.keys = keys
     }
 

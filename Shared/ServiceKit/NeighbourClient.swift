@@ -94,10 +94,12 @@ struct HTTPReplaySource: ReplaySource {
 
 /// HTTP between the parts of an installation. One client for the process: it has no state but its connections, which
 /// end with the process.
-enum InternalHTTP {
+public enum InternalHTTP {
     struct UnexpectedStatus: Error {
         let status: Int
     }
+
+    struct TookTooLong: Error {}
 
     private static let client: HTTPClient = {
         var configuration = HTTPClient.Configuration()
@@ -116,7 +118,8 @@ enum InternalHTTP {
         return answer.body
     }
 
-    static func exchange(
+    /// The answer, whatever its status. Throws when it is not there whole within `timeout`, or larger than `limit` bytes.
+    public static func exchange(
         _ method: String,
         _ url: String,
         headers: [(String, String)],
@@ -128,8 +131,21 @@ enum InternalHTTP {
         request.method = HTTPMethod(rawValue: method)
         request.headers = HTTPHeaders(headers)
         if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
-        let response = try await client.execute(request, timeout: TimeAmount(timeout))
-        let buffer = try await response.body.collect(upTo: limit)
-        return (Int(response.status.code), Array(buffer.readableBytesView))
+        let asked = request
+        // The client's own timeout ends with the head, and a body may come byte by byte for ever.
+        return try await withThrowingTaskGroup { group in
+            group.addTask {
+                let response = try await client.execute(asked, timeout: TimeAmount(timeout))
+                let buffer = try await response.body.collect(upTo: limit)
+                return (Int(response.status.code), Array(buffer.readableBytesView))
+            }
+            group.addTask {
+                try await Task.sleep(for: timeout)
+                throw TookTooLong()
+            }
+            defer { group.cancelAll() }
+            guard let answer = try await group.next() else { throw TookTooLong() }
+            return answer
+        }
     }
 }

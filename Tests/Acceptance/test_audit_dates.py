@@ -58,6 +58,16 @@ class Dates(TaskCase):
             self.ok(admin.patch(task_path(last), {"due_date": "9999-12-31", "title": "again"}))
             self.ok(admin.put(task_path(last), {"due_date": "9999-12-31", "title": "still", "start_date": "9999-12-31"}))
 
+    def test_zones_that_are_also_abbreviations_have_their_summer(self):
+        admin = sign_up()
+        base = f"/api/project/{project(admin)['id']}/tasks/"
+        # The first of July has begun there, two or three hours before it does in UTC.
+        self.ok(admin.post(base, {"title": "x", "due_date": "2099-06-30T22:30:00Z"}), 201)
+        for zone, days in (("CET", 1), ("MET", 1), ("EET", 1), ("WET", 0), ("Europe/Berlin", 1)):
+            self.ok(admin.patch("/api/organization/", {"time_zone": zone}))
+            self.assertEqual(len(admin.pages(f"{base}?due_after=2099-07-01", 50)), days, zone)
+            self.assertEqual(len(admin.pages(f"{base}?due_before=2099-07-01", 50)), 1 - days, zone)
+
     def test_judged_on_the_merged_task(self):
         t = self.ok(self.admin.post(self.base, {"title": "x", "start_date": day(5), "due_date": day(8)}), 201)
         self.problem(self.admin.patch(task_path(t), {"due_date": day(4)}),

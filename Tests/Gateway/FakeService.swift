@@ -15,6 +15,8 @@ enum FakeAnswer: Sendable {
     case bytes(String)
     case after(Duration, String)
     case close
+    /// These bytes, and the connection is reset.
+    case broken(String)
     /// So many bytes, in chunks.
     case stream(Int)
 
@@ -110,6 +112,14 @@ final class FakeService: Sendable {
                     channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
                 }
             case .close: context.close(promise: nil)
+            case .broken(let text):
+                // Closing with this option set sends a reset once everything before it is out.
+                channel.writeAndFlush(ByteBuffer(string: text))
+                    .flatMap {
+                        (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+                            ?? channel.eventLoop.makeSucceededVoidFuture()
+                    }
+                    .whenComplete { _ in channel.close(promise: nil) }
             case .stream(let count):
                 channel.write(ByteBuffer(string: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), promise: nil)
                 for start in stride(from: 0, to: count, by: 65_536) {

@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import ServiceKit
 import TestSupport
 import Testing
 
@@ -80,6 +81,40 @@ import Testing
                 try await tries { try await gateway.get("/open/close", method: "DELETE") },
             ]
             #expect(counts == [2, 1, 2, 1])
+        }
+    }
+
+    /// GW-8: never after the first byte of an answer.
+    @Test(arguments: ["H", "HTTP/1.1 200 O", "HTTP/1.1 103 Early Hints\r\n\r\n", "rubbish\r\n\r\n"])
+    func whatWasAnsweredInPartIsNotRepeated(answer: String) async throws {
+        let service = try await FakeService.start { _ in .broken(answer) }
+        try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
+            let answer = try await gateway.get("/open/a")
+            #expect(answer.status == 502)
+            #expect(service.requests.count == 1)
+        }
+    }
+
+    @Test func anAnswerWithoutLengthThatIsResetIsNotTakenForWhole() async throws {
+        let service = try await FakeService.start { _ in .broken("HTTP/1.1 200 OK\r\n\r\npart") }
+        try await RunningGateway.run(RunningGateway.text(service: service)) { gateway in
+            let answer = try await gateway.get("/open/a")
+            #expect(!answer.hasSuffix("0\r\n\r\n"))
+        }
+    }
+
+    /// GW-6, GW-9: a body that never ends holds up neither the keys nor the health of others.
+    @Test(.timeLimit(.minutes(1))) func anAnswerThatNeverEndsIsGivenUp() async throws {
+        let service = try await FakeService.start { _ in .bytes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx") }
+        await #expect(throws: (any Error).self) {
+            _ = try await InternalHTTP.exchange(
+                "GET",
+                "http://127.0.0.1:\(service.port)/a",
+                headers: [],
+                body: nil,
+                timeout: .milliseconds(200),
+                limit: 1000
+            )
         }
     }
 

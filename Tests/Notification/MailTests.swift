@@ -91,6 +91,8 @@ import Testing
         let all = TextLines.wrapped(String(repeating: "𝄞", count: 5000) + " end")
         #expect(all.allSatisfy { $0.utf8.count <= 990 })
         #expect(all.joined().replacing(" ", with: "") == String(repeating: "𝄞", count: 5000) + "end")
+        let title = "http" + String(repeating: "😀", count: 251)
+        #expect(TextLines.wrapped("You were added to \(title).").allSatisfy { $0.utf8.count <= 990 })
     }
 
     @Test func quotedPrintableComesBack() {

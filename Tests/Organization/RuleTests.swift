@@ -102,11 +102,14 @@ func person(_ role: Role, active: Bool = true, firstName: String = "Ada") -> Use
 }
 
 @Suite struct OrganizationRuleTests {
-    @Test(arguments: ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/Argentina/Ushuaia", "US/Pacific", "Etc/GMT+3"])
+    @Test(arguments: [
+        "UTC", "Europe/Berlin", "Asia/Kolkata", "America/Argentina/Ushuaia", "US/Pacific", "Etc/GMT+3", "GMT0",
+    ])
     func knownZones(_ name: String) { #expect(TimeZoneName.isKnown(name)) }
 
     @Test(arguments: [
-        "", "europe/berlin", "Europe/berlin", "Mars/Olympus", "GMT+3", "UTC+2", "PST", "../../etc/passwd",
+        "", "US/Pacific-New", "GMT+0300", "Factory", "europe/berlin", "Europe/berlin", "Mars/Olympus", "GMT+3", "UTC+2",
+        "PST", "../../etc/passwd",
         "posix/Europe/Berlin", "right/UTC", "localtime", "Europe/", "Europe", "Europe/Berlin\u{0}", " UTC",
         "Euro\u{70}e/Berl\u{131}n",
     ])

@@ -168,13 +168,15 @@ extension Exchange: UpstreamUser {
 
     func upstreamBroke() {
         let wasKept = upstreamConnection?.isStale ?? false
+        let wasAnswering = upstreamConnection?.hasAnswerBytes ?? false
         upstreamConnection = nil
         switch stage {
         case .forwarding:
             // A kept connection that the server has closed meanwhile says nothing of the server.
             reportServer(wasKept ? .unknown : .failed)
             let isWhole = requestIsComplete ? bodyBytes == 0 || replay != nil : replay != nil
-            again(if: route?.rule.retry == .onConnectAndIdempotent && isRepeatable && isWhole)
+            let mayRepeat = route?.rule.retry == .onConnectAndIdempotent && isRepeatable && isWhole
+            again(if: mayRepeat && !wasAnswering)
         case .answering:
             reportServer(.unknown)
             if answerHasBegun {

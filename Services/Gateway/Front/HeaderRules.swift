@@ -150,9 +150,10 @@ enum HeaderRules {
     }
 
     private static func isWithheld(_ name: String) -> Bool {
-        if isHopByHop(name) || name.hasPrefix("x-internal-") || name.hasPrefix("taskflow-") { return true }
+        if isHopByHop(name) || name.utf8.contains(UInt8(ascii: "_")) { return true }
+        if ["x-internal-", "taskflow-", "access-control-"].contains(where: name.hasPrefix) { return true }
         switch name {
-        case "content-length", "server", "x-powered-by", "x-request-id", "traceparent", "date": return true
+        case "content-length", "server", "x-powered-by", "via", "x-request-id", "traceparent", "date": return true
         default: return false
         }
     }

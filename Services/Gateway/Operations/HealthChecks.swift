@@ -1,7 +1,4 @@
-import AsyncHTTPClient
 import Logging
-import NIOCore
-import NIOHTTP1
 import ServiceKit
 import ServiceLifecycle
 
@@ -55,12 +52,14 @@ struct HealthChecks: Service, CustomStringConvertible {
     }
 
     private func isReady(_ address: ListenAddress, _ rule: UpstreamRule) async -> Bool {
-        var request = HTTPClientRequest(url: "http://\(address)\(rule.healthPath)")
-        request.headers.add(name: "x-internal-credential", value: front.credential)
-        guard let answer = try? await HTTPClient.shared.execute(request, timeout: rule.connectTimeout.amount) else {
-            return false
-        }
-        _ = try? await answer.body.collect(upTo: 65_536)
-        return answer.status.code == 200
+        let answer = try? await InternalHTTP.exchange(
+            "GET",
+            "http://\(address)\(rule.healthPath)",
+            headers: [("x-internal-credential", front.credential)],
+            body: nil,
+            timeout: rule.connectTimeout,
+            limit: 65_536
+        )
+        return answer?.status == 200
     }
 }

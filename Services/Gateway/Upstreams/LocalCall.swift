@@ -35,6 +35,8 @@ final class LocalCall: UpstreamTransport {
 
     /// There is no connection that could have grown old.
     let isStale = false
+    /// An answer comes with its whole head.
+    let hasAnswerBytes = false
 
     var isWritable: Bool { unread < Self.bodyWindow }
 

@@ -31,8 +31,9 @@ final class UpstreamConnection: ChannelInboundHandler, UpstreamTransport {
     private(set) var idleSince = NIODeadline.now()
     /// How many requests it has served.
     private var uses = 0
-    /// Whether anything of the present answer has come.
-    private var hasAnswerBytes = false
+    private(set) var hasAnswerBytes = false
+    /// Whether it broke off, so that where its answer ends is not known.
+    private var endedInError = false
     private var sendsChunks = false
 
     init(server: ListenAddress, pool: LoopPool, channel: any Channel) {
@@ -128,7 +129,7 @@ final class UpstreamConnection: ChannelInboundHandler, UpstreamTransport {
     /// The connection has ended and everything it brought is handed over.
     private func atEnd() {
         guard let user, !isFinished else { return }
-        if parser.endsWithConnection {
+        if parser.endsWithConnection, !endedInError {
             isFinished = true
             user.upstreamFinished()
         } else {
@@ -173,6 +174,7 @@ final class UpstreamConnection: ChannelInboundHandler, UpstreamTransport {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         isBroken = true
+        endedInError = true
         context.close(promise: nil)
     }
 }

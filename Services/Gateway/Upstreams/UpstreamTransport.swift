@@ -6,6 +6,8 @@ protocol UpstreamTransport: AnyObject {
     var isWritable: Bool { get }
     /// Whether a failure may mean no more than that the other side had closed before the request came.
     var isStale: Bool { get }
+    /// Whether anything of the present answer has come: the service has had the request.
+    var hasAnswerBytes: Bool { get }
 
     /// Sends a request's head; the answer goes to `user`.
     func begin(_ request: ForwardedRequest, user: any UpstreamUser)

@@ -117,7 +117,9 @@ enum TextLines {
     }
 
     private static func pieces(of word: Substring) -> [String] {
-        guard word.unicodeScalars.count > maximumLength, !word.hasPrefix("http") else { return [String(word)] }
+        // RFC 5322 allows 998 bytes; links of ours are shorter, and what people write may begin with "http", too.
+        let isLink = word.hasPrefix("http") && word.utf8.count <= 900
+        guard word.unicodeScalars.count > maximumLength, !isLink else { return [String(word)] }
         var pieces: [String] = []
         var rest = Array(word.unicodeScalars)[...]
         while !rest.isEmpty {

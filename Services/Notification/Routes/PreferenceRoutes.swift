@@ -1,3 +1,4 @@
+import Chronology
 import HTTPTypes
 import Hummingbird
 import Identity
@@ -42,7 +43,7 @@ extension Preferences {
         if case .value(let hour) = fields.nullableInteger("reminder_hour", in: 0...23) { reminderHour = Int(hour) }
         if case .value(let name) = fields.nullableText("time_zone", maximumLength: 100) {
             timeZone = name
-            if Preferences.zone(named: name) == nil {
+            if !TimeZoneName.isKnown(name) {
                 fields.fail("time_zone", "unknown-time-zone", "Must be an IANA time zone, such as Europe/Berlin.")
             }
         }

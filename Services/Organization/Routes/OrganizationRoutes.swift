@@ -1,3 +1,4 @@
+import Chronology
 import Failures
 import HTTPTypes
 import Hummingbird

@@ -53,9 +53,7 @@ extension TaskStore {
     private func statsStatement(_ principal: Principal, _ now: Timestamp) -> SQL {
         let organization = principal.organization
         let visible = Visibility(principal: principal)
-        let zone: SQL = """
-            COALESCE((SELECT o.sql_zone FROM organization o WHERE o.organization_id = \(organization)), 'UTC')
-            """
+        let zone = TaskStore.zone(of: organization)
         let tomorrow: SQL = """
             ((date_trunc('day', \(now)::timestamptz AT TIME ZONE \(zone)) + interval '1 day') AT TIME ZONE \(zone))
             """

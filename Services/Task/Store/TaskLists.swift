@@ -156,8 +156,7 @@ enum TaskLists {
         }
         // A subselect, so that it is a value by the time an index is looked for; COALESCE beside a column rules that out.
         return """
-            (SELECT \(day)::date::timestamp AT TIME ZONE COALESCE((SELECT fo.sql_zone FROM organization fo \
-            WHERE fo.organization_id = \(organization)), 'UTC'))
+            (SELECT \(day)::date::timestamp AT TIME ZONE \(TaskStore.zone(of: organization)))
             """
     }
 }
