@@ -12,7 +12,8 @@ import time
 
 SERVICES = ("auth", "organization", "project", "task", "notification")
 # What is on every answer and no client gets to see; gateway and services have their own words for some of it.
-HIDDEN = ("Server", "x-Powered-By", "X-Internal-Host", "Taskflow-Note")
+HIDDEN = ("Server", "x-Powered-By", "X-Internal-Host", "Taskflow-Note", "Taskflow_Note", "Via",
+          "Access-Control-Allow-Methods")
 HEAD = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1\r\n((?:[!-9;-~]+:[^\r\n\x00]*\r\n)*)\r\n")
 
 

@@ -36,6 +36,8 @@ final class ClientConnection: ChannelInboundHandler {
     private var isSending = false
     /// What waits to be written with what comes next.
     private var outbound: ByteBuffer?
+    /// Whether anything of the present answer is on its way.
+    private var hasPassedOn = false
     /// Up to this size, head and body are copied into one buffer: one buffer is written by the plainer system call.
     private static let joined = 16_384
 
@@ -59,15 +61,27 @@ final class ClientConnection: ChannelInboundHandler {
             waiting.writeImmutableBuffer(part)
             outbound = waiting
         } else {
-            channel?.write(waiting, promise: nil)
+            passOn(waiting)
             outbound = part
         }
+    }
+
+    private func passOn(_ part: ByteBuffer) {
+        hasPassedOn = true
+        channel?.write(part, promise: nil)
+    }
+
+    /// Drops what waits of the present answer; false if some of it is on its way.
+    func takeBack() -> Bool {
+        guard !hasPassedOn else { return false }
+        outbound = nil
+        return true
     }
 
     func flush() {
         if let waiting = outbound {
             outbound = nil
-            channel?.write(waiting, promise: nil)
+            passOn(waiting)
         }
         channel?.flush()
     }
@@ -203,6 +217,7 @@ final class ClientConnection: ChannelInboundHandler {
             let exchange = Exchange(head, connection: self)
             if head.framing == .none, case .end = parser.next(&inbound) { exchange.requestIsComplete = true }
             phase = .exchange(exchange)
+            hasPassedOn = false
             exchange.begin()
             return true
         case .failure(let rejection):

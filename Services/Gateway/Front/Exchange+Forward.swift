@@ -179,10 +179,12 @@ extension Exchange: UpstreamUser {
             again(if: mayRepeat && !wasAnswering)
         case .answering:
             reportServer(.unknown)
-            if answerHasBegun {
+            if answerHasBegun, !connection.takeBack() {
                 note(502)
                 connection.abandon(self)
             } else {
+                answerHasBegun = false
+                sentBytes = 0
                 reject(Self.badAnswer)
             }
         default: break
