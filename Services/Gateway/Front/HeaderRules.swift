@@ -151,10 +151,12 @@ enum HeaderRules {
 
     private static func isWithheld(_ name: String) -> Bool {
         if isHopByHop(name) || name.utf8.contains(UInt8(ascii: "_")) { return true }
-        if ["x-internal-", "taskflow-", "access-control-"].contains(where: name.hasPrefix) { return true }
+        if withheldPrefixes.contains(where: { name.hasPrefix($0) }) { return true }
         switch name {
         case "content-length", "server", "x-powered-by", "via", "x-request-id", "traceparent", "date": return true
         default: return false
         }
     }
+
+    private static let withheldPrefixes = ["x-internal-", "taskflow-", "access-control-"]
 }
