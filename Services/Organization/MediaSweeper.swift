@@ -16,6 +16,7 @@ struct MediaSweeper: Service {
                 group.addTask {
                     while !Task.isCancelled {
                         bell.ring()
+                        // Pictures that other processes left behind ring no bell.
                         try? await Task.sleep(for: MediaSweeper.interval)
                     }
                 }

@@ -87,6 +87,7 @@ final class RevocationGate: Service, Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     wake.yield()
+                    // What others have written raises no signal here.
                     try? await Task.sleep(for: RevocationGate.interval)
                 }
                 wake.finish()

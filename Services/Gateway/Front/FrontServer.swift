@@ -85,6 +85,7 @@ final class FrontServer: Service, CustomStringConvertible {
     private func stop(_ server: any Channel, _ pools: [ObjectIdentifier: NIOLoopBound<LoopPool>]) async {
         front.enter(.announcing)
         logger.info("draining", metadata: ["connections": "\(front.connections)"])
+        // Nothing tells when load balancers have read that this gateway is not ready any more.
         try? await Task.sleep(for: drain)
         try? await server.close()
         front.enter(.closing)

@@ -128,6 +128,7 @@ struct MailSender: Service {
             do {
                 return try await work()
             } catch let error as PostgresError where error.isUnavailability {
+                // Nothing tells that the database is back.
                 try await Task.sleep(for: .seconds(1))
             }
         }

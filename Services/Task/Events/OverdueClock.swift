@@ -21,6 +21,7 @@ final class OverdueClock: Service, CustomStringConvertible {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 await self.tick()
+                // A due date passes without an event.
                 try? await Task.sleep(for: self.interval)
             }
         }

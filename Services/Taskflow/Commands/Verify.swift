@@ -108,6 +108,7 @@ struct Verify: AsyncParsableCommand {
         }
         // The readers have caught up, but another look is needed if this was the first one.
         if now.cursors.values.contains(where: { $0.at < $0.head }) || !common(first, now).isEmpty {
+            // As above: readers need a moment.
             try await Task.sleep(for: .milliseconds(500))
             now = try await look(pool)
         }
