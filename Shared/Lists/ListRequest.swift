@@ -41,14 +41,15 @@ public struct ListRequest: Sendable {
         var statements = [pageStatement(select: select, from: from, visible: visible)]
         if wantsCount { statements.append(countStatement(from: from, visible: visible)) }
         let results = try await database.read(in: organization, statements)
-        let rows = results[0].prefix(pageSize)
-        let items = try rows.map(decode)
-        let ends = try [rows.first, rows.last].compactMap { row in
-            try row.map { row in try order.indices.map { try row.get("_key\($0)", as: String?.self) } }
+        let rows = results[0]
+        let shown = 0..<min(rows.count, pageSize)
+        let items = try shown.map { try decode(rows[$0]) }
+        let ends = try [shown.first, shown.last].compactMap { place in
+            try place.map { place in try order.indices.map { try rows[place].get("_key\($0)", as: String?.self) } }
         }
         return Page(
             items: position?.isBackward == true ? items.reversed() : items,
-            links: links(keys: ends, hasMore: results[0].count > pageSize),
+            links: links(keys: ends, hasMore: rows.count > pageSize),
             count: wantsCount ? try results[1].first?.get("count", as: Int64.self) : nil,
             fields: fields
         )

@@ -27,6 +27,7 @@ public protocol SQLDecodable: Sendable {
 
 extension SQLDecodable {
     /// Makes a `String` of the bytes and reads that.
+    @inlinable
     public init?(sqlBytes: UnsafeBufferPointer<UInt8>) {
         self.init(sqlText: String(decoding: sqlBytes, as: UTF8.self))
     }

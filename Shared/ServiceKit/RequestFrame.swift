@@ -57,21 +57,16 @@ struct RequestFrame: RouterMiddleware {
 
     private func prepare(_ context: AppContext, for request: Request) -> AppContext {
         var context = context
-        context.requestID = RequestIdentifier.accept(request.headers[.requestID])
-        let parent = request.headers[.traceparent].flatMap(TraceContext.init(traceparent:))
+        let fields = FrameFields(request.headers)
+        context.requestID = RequestIdentifier.accept(fields.requestID)
+        let parent = fields.traceparent.flatMap(TraceContext.init(traceparent:))
         context.trace = parent?.child() ?? TraceContext()
-        context.userAgent = request.headers[.userAgent].map { String(decoding: $0.utf8.prefix(512), as: UTF8.self) }
-        context.isFromWithin = hasCredential(request)
-        if context.isFromWithin, let address = request.headers[.internalClientAddress] {
-            context.statedAddress = address
-        }
+        context.userAgent = fields.userAgent.map { String(decoding: $0.utf8.prefix(512), as: UTF8.self) }
+        context.isFromWithin = fields.credential.map(credential.matches) ?? false
+        if context.isFromWithin { context.statedAddress = fields.clientAddress }
         // Ours, not the server's, which is told to be quiet.
         context.logger = logger
         return context
-    }
-
-    private func hasCredential(_ request: Request) -> Bool {
-        request.headers[.internalCredential].map(credential.matches) ?? false
     }
 
     private func answer(_ error: any Error, _ request: Request, _ context: AppContext) -> Response {
@@ -135,6 +130,33 @@ struct RequestFrame: RouterMiddleware {
 
     /// What Hummingbird's router calls the absence of a route.
     private static let noRoute = "NotFound"
+}
+
+/// What the frame reads of a request's fields, found in one walk over them; asked for by name each costs one or two.
+private struct FrameFields {
+    var requestID: String?
+    var traceparent: String?
+    var userAgent: String?
+    var credential: String?
+    var clientAddress: String?
+
+    init(_ fields: HTTPFields) {
+        for field in fields {
+            switch field.name {
+            case .requestID: FrameFields.add(field.value, to: &requestID)
+            case .traceparent: FrameFields.add(field.value, to: &traceparent)
+            case .userAgent: FrameFields.add(field.value, to: &userAgent)
+            case .internalCredential: FrameFields.add(field.value, to: &credential)
+            case .internalClientAddress: FrameFields.add(field.value, to: &clientAddress)
+            default: break
+            }
+        }
+    }
+
+    /// Several fields of one name are one list (RFC 9110, section 5.3), which none of these may be.
+    private static func add(_ value: String, to known: inout String?) {
+        known = known.map { "\($0), \(value)" } ?? value
+    }
 }
 
 /// A duration in milliseconds with two digits of fraction.

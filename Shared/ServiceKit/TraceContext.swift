@@ -1,66 +1,98 @@
 import Synchronization
 
 /// W3C trace context: which trace a piece of work belongs to, and which span of it this is.
+///
+/// Kept as the `traceparent` that says so: that is all a request needs, and one text is made where four were.
 public struct TraceContext: Sendable, Hashable, CustomStringConvertible {
+    /// The `traceparent` that says this, version 00.
+    public let description: String
+
     /// 32 lower-case hexadecimal digits.
-    public let traceID: String
+    public var traceID: String { part(3..<35) }
     /// 16 lower-case hexadecimal digits.
-    public let spanID: String
-    /// Whether the trace is sampled.
-    public let isSampled: Bool
+    public var spanID: String { part(36..<52) }
 
-    /// A new trace.
+    /// A new trace, sampled.
     public init() {
-        traceID = TraceContext.random(words: 2)
-        spanID = TraceContext.random(words: 1)
-        isSampled = true
-    }
-
-    private init(traceID: String, spanID: String, isSampled: Bool) {
-        self.traceID = traceID
-        self.spanID = spanID
-        self.isSampled = isSampled
+        description = TraceContext.make { room in
+            room.writeHex(TraceNumbers.next(), at: 3)
+            room.writeHex(TraceNumbers.next(), at: 19)
+        }
     }
 
     /// Reads a `traceparent`; nil for what the specification calls invalid. Later versions are read as version 00,
     /// as it asks.
     public init?(traceparent: String) {
-        let bytes = Array(traceparent.utf8)
-        guard bytes.count >= 55, bytes[2] == 0x2D, bytes[35] == 0x2D, bytes[52] == 0x2D else { return nil }
-        func isHex(_ range: Range<Int>) -> Bool {
-            bytes[range].allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        var traceparent = traceparent
+        let description = traceparent.withUTF8 { text -> String? in
+            guard TraceContext.isValid(text) else { return nil }
+            return TraceContext.make(isSampled: text[54] & 1 == 1) { room in
+                for index in 3..<52 { room[index] = text[index] }
+            }
         }
-        func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
-        guard isHex(0..<2), isHex(3..<35), isHex(36..<52), isHex(53..<55) else { return nil }
-        let version = text(0..<2)
-        guard version != "ff" else { return nil }
-        if version == "00" {
-            guard bytes.count == 55 else { return nil }
-        } else {
-            guard bytes.count == 55 || bytes[55] == 0x2D else { return nil }
-        }
-        guard bytes[3..<35].contains(where: { $0 != 0x30 }), bytes[36..<52].contains(where: { $0 != 0x30 }) else {
-            return nil
-        }
-        let flags = UInt8(text(53..<55), radix: 16) ?? 0
-        self.init(traceID: text(3..<35), spanID: text(36..<52), isSampled: flags & 1 == 1)
+        guard let description else { return nil }
+        self.description = description
     }
+
+    private init(description: String) { self.description = description }
 
     /// The same trace, a span of our own.
     public func child() -> TraceContext {
-        TraceContext(traceID: traceID, spanID: TraceContext.random(words: 1), isSampled: isSampled)
+        var parent = description
+        return parent.withUTF8 { text in
+            TraceContext(
+                description: TraceContext.make(isSampled: text[54] & 1 == 1) { room in
+                    for index in 3..<35 { room[index] = text[index] }
+                }
+            )
+        }
     }
 
-    /// The `traceparent` that says this.
-    public var description: String { "00-\(traceID)-\(spanID)-\(isSampled ? "01" : "00")" }
-
-    fileprivate static func random(words: Int) -> String {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(words * 8)
-        for _ in 0..<words {
-            withUnsafeBytes(of: TraceNumbers.next()) { bytes += $0 }
+    /// Version 00 with a new span; `fill` writes the trace, and its own span if it has one.
+    private static func make(isSampled: Bool = true, _ fill: (UnsafeMutableBufferPointer<UInt8>) -> Void) -> String {
+        String(unsafeUninitializedCapacity: length) { room in
+            for (index, byte) in "00-".utf8.enumerated() { room[index] = byte }
+            room[35] = UInt8(ascii: "-")
+            room.writeHex(TraceNumbers.next(), at: 36)
+            room[52] = UInt8(ascii: "-")
+            room[53] = UInt8(ascii: "0")
+            room[54] = UInt8(ascii: isSampled ? "1" : "0")
+            fill(room)
+            return length
         }
-        return Hex.encode(bytes)
+    }
+
+    private static func isValid(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard text.count >= length, text[2] == 0x2D, text[35] == 0x2D, text[52] == 0x2D else { return false }
+        func isHex(_ range: Range<Int>) -> Bool {
+            text[range].allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        }
+        func isZero(_ range: Range<Int>) -> Bool { text[range].allSatisfy { $0 == 0x30 } }
+        guard isHex(0..<2), isHex(3..<35), isHex(36..<52), isHex(53..<55), !isZero(3..<35), !isZero(36..<52) else {
+            return false
+        }
+        if text[0] == 0x66, text[1] == 0x66 { return false }
+        if text.count == length { return true }
+        return !isZero(0..<2) && text[length] == 0x2D
+    }
+
+    /// Of version 00.
+    private static let length = 55
+
+    private func part(_ range: Range<Int>) -> String {
+        let text = description.utf8
+        let start = text.index(text.startIndex, offsetBy: range.lowerBound)
+        return String(description[start..<text.index(start, offsetBy: range.count)])
+    }
+}
+
+extension UnsafeMutableBufferPointer<UInt8> {
+    /// Writes sixteen lower-case hexadecimal digits.
+    fileprivate func writeHex(_ number: UInt64, at start: Int) {
+        for index in 0..<16 {
+            let digit = UInt8(truncatingIfNeeded: number >> (60 - 4 * UInt64(index))) & 15
+            self[start + index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+        }
     }
 }
 
@@ -103,5 +135,11 @@ public enum RequestIdentifier {
     }
 
     /// A new one, 32 hexadecimal digits.
-    public static func make() -> String { TraceContext.random(words: 2) }
+    public static func make() -> String {
+        String(unsafeUninitializedCapacity: 32) { room in
+            room.writeHex(TraceNumbers.next(), at: 0)
+            room.writeHex(TraceNumbers.next(), at: 16)
+            return 32
+        }
+    }
 }

@@ -58,13 +58,13 @@ struct TaskJSON {
     func single(_ task: ShownTask, subtasks: [ShownTask]) -> [UInt8] {
         var json = begin(task)
         append(task, to: &json)
-        json.append(contentsOf: #","subtasks":["#.utf8)
+        json.append(ascii: #","subtasks":["#)
         for (index, subtask) in subtasks.enumerated() {
             if index > 0 { json.append(UInt8(ascii: ",")) }
             append(subtask, to: &json)
             json.append(UInt8(ascii: "}"))
         }
-        json.append(contentsOf: "]}".utf8)
+        json.append(ascii: "]}")
         return json
     }
 
@@ -79,12 +79,12 @@ struct TaskJSON {
     static func person(_ user: UserID, email: String, name: String, picture: String?) -> [UInt8] {
         var json = Array(#"{"id":""#.utf8)
         json.append(contentsOf: user.description.utf8)
-        json.append(contentsOf: #"","email":"#.utf8)
+        json.append(ascii: #"","email":"#)
         json.append(jsonString: email)
-        json.append(contentsOf: #","name":"#.utf8)
+        json.append(ascii: #","name":"#)
         json.append(jsonString: name)
-        json.append(contentsOf: #","profile_img":"#.utf8)
-        if let picture { json.append(jsonString: picture) } else { json.append(contentsOf: "null".utf8) }
+        json.append(ascii: #","profile_img":"#)
+        if let picture { json.append(jsonString: picture) } else { json.append(ascii: "null") }
         json.append(UInt8(ascii: "}"))
         return json
     }
@@ -105,12 +105,12 @@ struct TaskJSON {
     /// The members of a row, without the brace at the end.
     private func append(_ task: ShownTask, to json: inout [UInt8]) {
         let item = task.item
-        json.append(contentsOf: #"{"id":"#.utf8)
+        json.append(ascii: #"{"id":"#)
         append(item.id.number, to: &json)
         append("key", item.key, to: &json)
-        json.append(contentsOf: #","project":"#.utf8)
+        json.append(ascii: #","project":"#)
         append(item.project.number, to: &json)
-        json.append(contentsOf: #","parent_task":"#.utf8)
+        json.append(ascii: #","parent_task":"#)
         if let parent = item.parent { append(parent.number, to: &json) } else { append(null: &json) }
         append("title", item.title, to: &json)
         append("description", item.description, to: &json)
@@ -119,26 +119,26 @@ struct TaskJSON {
         append("start_date", item.start, to: &json)
         append("due_date", item.due, to: &json)
         append("completed_date", item.completedAt, to: &json)
-        json.append(contentsOf: #","collaborators":["#.utf8)
+        json.append(ascii: #","collaborators":["#)
         for (index, collaborator) in task.collaborators.enumerated() {
             if index > 0 { json.append(UInt8(ascii: ",")) }
             append(collaborator, to: &json)
         }
-        json.append(contentsOf: #"],"created_by":"#.utf8)
+        json.append(ascii: #"],"created_by":"#)
         append(item.createdBy, to: &json)
-        json.append(contentsOf: #","updated_by":"#.utf8)
+        json.append(ascii: #","updated_by":"#)
         append(item.updatedBy, to: &json)
         append("created_at", item.createdAt, to: &json)
         append("updated_at", item.updatedAt, to: &json)
-        json.append(contentsOf: #","version":"#.utf8)
+        json.append(ascii: #","version":"#)
         append(item.version + peopleEpoch, to: &json)
     }
 
     private func append(_ collaborator: TaskCollaborator, to json: inout [UInt8]) {
-        json.append(contentsOf: #"{"user":"#.utf8)
+        json.append(ascii: #"{"user":"#)
         append(collaborator.user, to: &json)
         append("added_at", collaborator.addedAt, to: &json)
-        json.append(contentsOf: #","added_by":"#.utf8)
+        json.append(ascii: #","added_by":"#)
         append(collaborator.addedBy, to: &json)
         json.append(UInt8(ascii: "}"))
     }
@@ -151,9 +151,9 @@ struct TaskJSON {
     // MARK: - Members
 
     private func name(_ name: StaticString, to json: inout [UInt8]) {
-        json.append(contentsOf: #",""#.utf8)
-        name.withUTF8Buffer { json.append(contentsOf: $0) }
-        json.append(contentsOf: #"":"#.utf8)
+        json.append(ascii: #",""#)
+        json.append(ascii: name)
+        json.append(ascii: #"":"#)
     }
 
     private func append(_ name: StaticString, _ text: String, to json: inout [UInt8]) {
@@ -183,5 +183,12 @@ struct TaskJSON {
 
     private func append(_ number: Int64, to json: inout [UInt8]) { json.append(contentsOf: String(number).utf8) }
 
-    private func append(null json: inout [UInt8]) { json.append(contentsOf: "null".utf8) }
+    private func append(null json: inout [UInt8]) { json.append(ascii: "null") }
+}
+
+extension [UInt8] {
+    /// Appends a piece of JSON that is written in the program; a String would be asked first how it keeps its bytes.
+    fileprivate mutating func append(ascii text: StaticString) {
+        text.withUTF8Buffer { append(contentsOf: $0) }
+    }
 }
