@@ -157,4 +157,29 @@ struct GateDatabaseTests {
             }
         }
     }
+
+    /// Else a thief whose session the owner has ended could keep the owner out by going on with it.
+    @Test func anEndedTokenUsesUpNothingOfItsOwner() async throws {
+        let tokens = TokenMaker()
+        let service = try await FakeService.start { request in
+            request.head.target == "/.well-known/jwks.json" ? .ok(tokens.jwks) : .ok()
+        }
+        let ended = "Authorization: Bearer \(try tokens.token())\r\n"
+        let living = "Authorization: Bearer \(try tokens.token(generation: 2))\r\n"
+        try await withRedis { redis in
+            let run = try #require(redis.serverRunID)
+            _ = try await redis.send(RedisCommand("SET", "{auth}:confirmed", run))
+            _ = try await redis.send(RedisCommand("SET", "{auth}:session:\(tokens.session)", "2", "EX", "60"))
+            let settings = ["TASKFLOW_REDIS_URL": url]
+            try await RunningGateway.run(RunningGateway.text(service: service), settings: settings) { gateway in
+                for _ in 0..<20 {
+                    let refused = try await gateway.get("/closed/a", ended)
+                    #expect(refused.status == 401)
+                }
+                let answer = try await gateway.get("/closed/a", living)
+                #expect(answer.status == 200)
+                #expect(answer.field("ratelimit")?.contains("r=4") == true)
+            }
+        }
+    }
 }

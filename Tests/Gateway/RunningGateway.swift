@@ -194,6 +194,7 @@ struct TokenMaker: Sendable {
     private let key = Curve25519.Signing.PrivateKey()
     let organization = OrganizationID.make(milliseconds: 1)
     let session = SessionID.make(milliseconds: 2)
+    let user = UserID.make(milliseconds: 3)
 
     var jwks: String {
         #"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","use":"sig","alg":"EdDSA","x":""#
@@ -202,7 +203,6 @@ struct TokenMaker: Sendable {
 
     func token(generation: Int = 1) throws -> String {
         let now = Int(Date().timeIntervalSince1970)
-        let user = UserID.make(milliseconds: 3)
         let header = Base64URL.encode(Array(#"{"alg":"EdDSA","typ":"at+jwt","kid":"k1"}"#.utf8))
         let claims = """
             {"iss":"http://127.0.0.1:8080","aud":"taskflow","sub":"\(user)","org":"\(organization)","role":"ADMIN",\

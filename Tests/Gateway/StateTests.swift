@@ -164,7 +164,9 @@ import Testing
 
     @Test func fields() {
         let answer = RateWindow.Answer(isAllowed: true, remaining: 7, waitMilliseconds: 0)
-        let fields = RateFields.fields([SharedRates.Result(rule: rule, answer: answer)])
+        let fields = RateFields.fields([
+            SharedRates.Result(keyed: SharedRates.Keyed(rule: rule, key: ""), answer: answer)
+        ])
         #expect(fields.map(\.value) == ["\"a\";q=100;w=60", "\"a\";r=7;t=60"])
     }
 }

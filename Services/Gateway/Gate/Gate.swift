@@ -79,7 +79,13 @@ final class Gate: Sendable {
         var admission = Admission(principal: token?.principal)
         let (standing, answers) = await ask(question, token)
         if let token, let standing {
-            admission.positions = try positions(standing, of: token)
+            do {
+                admission.positions = try positions(standing, of: token)
+            } catch {
+                // Whoever holds a token that has ended could else use up what its owner, or all of them, may ask.
+                await rates.giveBack(answers)
+                throw error
+            }
             admission.positions.merge(memory.positions(of: token.principal.session, now: clock.now.seconds))
         }
         admission.fields = RateFields.fields(answers)

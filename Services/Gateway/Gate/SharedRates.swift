@@ -11,8 +11,12 @@ final class SharedRates: Sendable {
     }
 
     struct Result: Sendable {
-        var rule: RateRule
+        var keyed: Keyed
         var answer: RateWindow.Answer
+        /// Counted by this gateway alone.
+        var isLocal = false
+
+        var rule: RateRule { keyed.rule }
     }
 
     private static let digest = Insecure.SHA1.hash(data: Array(RateScript.take.utf8))
@@ -36,13 +40,29 @@ final class SharedRates: Sendable {
     /// A request that one limit refuses uses up nothing of the others, or one person could take all that an
     /// organization has by being refused often enough.
     func results(_ answers: [RedisValue]?, _ keyed: [Keyed]) async -> [Result] {
-        guard let answers, var results = await shared(answers, keyed) else { return locally(keyed) }
-        let unused = results.indicesToGiveBack
-        if unused.isEmpty { return results }
-        // Should this fail, the others are counted one request too strictly for one window.
-        _ = try? await redis.send(unused.map { Self.command("EVAL", RateScript.giveBack, keyed[$0]) })
-        for index in unused { results[index].answer.remaining += 1 }
+        var results: [Result]
+        if let answers, let shared = await shared(answers, keyed) {
+            results = shared
+        } else {
+            let now = clock.now.microseconds / 1000
+            results = keyed.map {
+                Result(keyed: $0, answer: local.take($0.rule, key: $0.key, now: now), isLocal: true)
+            }
+        }
+        guard results.contains(where: { !$0.answer.isAllowed }) else { return results }
+        await giveBack(results)
+        for index in results.indices where results[index].answer.isAllowed { results[index].answer.remaining += 1 }
         return results
+    }
+
+    /// Counts a request no more: another limit refuses it, or it was nobody's who may be counted for it.
+    func giveBack(_ results: [Result]) async {
+        let counted = results.filter(\.answer.isAllowed)
+        for result in counted where result.isLocal { local.giveBack(result.rule, key: result.keyed.key) }
+        let shared = counted.filter { !$0.isLocal }
+        if shared.isEmpty { return }
+        // Should this fail, they are counted one request too strictly for one window.
+        _ = try? await redis.send(shared.map { Self.command("EVAL", RateScript.giveBack, $0.keyed) })
     }
 
     /// What Redis says; nil for anything odd.
@@ -64,7 +84,7 @@ final class SharedRates: Sendable {
             else { return nil }
             results.append(
                 Result(
-                    rule: entry.rule,
+                    keyed: entry,
                     answer: RateWindow.Answer(
                         isAllowed: allowed == 1,
                         remaining: max(0, Int(remaining)),
@@ -76,29 +96,11 @@ final class SharedRates: Sendable {
         return results
     }
 
-    private func locally(_ keyed: [Keyed]) -> [Result] {
-        let now = clock.now.microseconds / 1000
-        var results = keyed.map { Result(rule: $0.rule, answer: local.take($0.rule, key: $0.key, now: now)) }
-        for index in results.indicesToGiveBack {
-            local.giveBack(keyed[index].rule, key: keyed[index].key)
-            results[index].answer.remaining += 1
-        }
-        return results
-    }
-
     private static func command(_ name: String, _ script: String, _ keyed: Keyed) -> RedisCommand {
         RedisCommand([
             name, script, "1", keyed.key, String(keyed.rule.count), String(keyed.rule.window.milliseconds),
             String(keyed.rule.burst),
         ])
-    }
-}
-
-extension [SharedRates.Result] {
-    /// Which limits have counted a request that another one refuses.
-    fileprivate var indicesToGiveBack: [Int] {
-        guard contains(where: { !$0.answer.isAllowed }) else { return [] }
-        return indices.filter { self[$0].answer.isAllowed }
     }
 }
 
