@@ -253,7 +253,7 @@ public final class EventRelay: Service, Sendable {
                 isPaused.withLock { $0 = isFull }
                 await keeper.measure(shards)
             }
-            if !shards.isEmpty, seconds % 60 == 30 { await keeper.trim(shards) }
+            if !shards.isEmpty, seconds % 20 == 10 { await keeper.trim(shards) }
             if !shards.isEmpty, seconds % 3600 == 45 { await keeper.retire() }
             seconds += 1
             try? await Task.sleep(for: .seconds(1))

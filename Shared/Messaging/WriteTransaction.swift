@@ -103,8 +103,8 @@ public final class WriteTransaction: Sendable {
     }
 
     /// Removes what the log keeps of the organization: counters and idempotency records go, its events in the outbox
-    /// become tombstones without personal data. For services on hearing that it was deleted, and for the one that
-    /// deletes it, before it publishes that.
+    /// become tombstones without personal data, and the last of all is a tombstone if this transaction publishes nothing
+    /// else. For services on hearing that it was deleted, and for the one that deletes it, before it publishes that.
     public func eraseOrganization() throws {
         guard let organization else { return }
         send("DELETE FROM idempotency WHERE organization_id = \(organization)")
@@ -114,6 +114,42 @@ public final class WriteTransaction: Sendable {
             UPDATE outbox SET type = 'tombstone', subject = 'tombstone', payload = '{}', actor = NULL,
                 correlation_id = NULL, traceparent = NULL
             WHERE shard = \(ledger.shard.number) AND organization_id = \(organization) AND type <> 'tombstone'
+            """
+        )
+        ledger.endWith(
+            OutgoingEvent(
+                id: EventID.make(milliseconds: now.microseconds / 1000),
+                type: "tombstone",
+                version: 1,
+                subject: "tombstone",
+                time: now,
+                organization: organization,
+                payload: Array("{}".utf8)
+            )
+        )
+    }
+
+    /// The same for what was said of these accounts alone, which belongs to no organization.
+    public func erase(_ accounts: [AccountID]) {
+        if accounts.isEmpty { return }
+        let shards = Set(accounts.map { Shard(of: $0).number }).sorted()
+        send(
+            """
+            UPDATE outbox SET type = 'tombstone', subject = 'tombstone', payload = '{}', actor = NULL,
+                correlation_id = NULL, traceparent = NULL
+            WHERE shard = ANY(\(shards)::smallint[]) AND organization_id IS NULL
+              AND subject = ANY(\(accounts.map { "account/\($0)" })::text[])
+            """
+        )
+        // A stream keeps its newest entry, which is to be none of theirs.
+        send(
+            """
+            WITH n AS (UPDATE event_log SET seq = seq + 1 WHERE shard = ANY(\(shards)::smallint[]) RETURNING shard, seq)
+            INSERT INTO outbox (shard, seq, id, type, version, subject, happened_at, payload)
+            SELECT n.shard, n.seq, e.id, 'tombstone', 1, 'tombstone', \(now)::timestamptz, '{}'
+            FROM n JOIN unnest(
+                \(shards)::smallint[], \(shards.map { _ in EventID.make(milliseconds: now.microseconds / 1000) })::uuid[]
+            ) AS e (shard, id) ON e.shard = n.shard
             """
         )
     }
@@ -152,6 +188,7 @@ struct OutgoingEvent: Sendable {
 final class WriteLedger: Sendable {
     private struct Contents {
         var events: [OutgoingEvent] = []
+        var last: OutgoingEvent?
         var actions: [@Sendable () async -> Void] = []
         var claim: IdempotencyClaim?
     }
@@ -170,6 +207,9 @@ final class WriteLedger: Sendable {
     }
 
     func add(_ event: OutgoingEvent) { contents.withLock { $0.events.append(event) } }
+
+    /// Said if nothing else is.
+    func endWith(_ event: OutgoingEvent) { contents.withLock { $0.last = event } }
 
     func add(_ action: @escaping @Sendable () async -> Void) { contents.withLock { $0.actions.append(action) } }
 
@@ -197,7 +237,7 @@ final class WriteLedger: Sendable {
 
     /// Numbers and inserts the events in the same round trip as COMMIT; where they ended, nil if there were none.
     func commit() async throws -> Position? {
-        let events = contents.withLock { $0.events }
+        let events = contents.withLock { $0.events.isEmpty ? $0.last.map { [$0] } ?? [] : $0.events }
         guard let producer, !events.isEmpty else {
             _ = try await connection.commit(with: [])
             return nil

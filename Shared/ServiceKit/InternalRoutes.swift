@@ -81,7 +81,7 @@ struct LogRoutes {
             after: after,
             limit: try limit(parameters, default: 100, atMost: 1000)
         )
-        return Reply.bytes(StoredEvent.encodedList(events), type: "application/json")
+        return Reply.bytes(StoredEvent.encodedList(events), type: MediaType.json)
     }
 
     @Sendable private func origin(_ request: Request, _ context: AppContext) async throws -> Response {
@@ -146,6 +146,6 @@ struct LogRoutes {
     private func answer(_ value: some Encodable) throws -> Response {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
-        return Reply.bytes(Array(try encoder.encode(value)), type: "application/json")
+        return Reply.bytes(Array(try encoder.encode(value)), type: MediaType.json)
     }
 }

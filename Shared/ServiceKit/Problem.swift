@@ -125,7 +125,7 @@ public struct Problem: Sendable {
             )
         }
         var headers = headers
-        headers[.contentType] = "application/problem+json"
+        headers[.contentType] = MediaType.problem
         headers[.cacheControl] = "no-store"
         let bytes = JSON.object(members).encoded()
         return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))

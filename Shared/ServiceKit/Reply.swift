@@ -114,7 +114,7 @@ public struct Reply {
         headers[.location] = stored.location
         headers[.eTag] = stored.etag
         if stored.body.isEmpty { return Response(status: .init(code: stored.status), headers: headers) }
-        headers[.contentType] = "application/json"
+        headers[.contentType] = MediaType.json
         return Response(
             status: .init(code: stored.status),
             headers: headers,
@@ -139,7 +139,7 @@ public struct Reply {
         let bytes = json.encoded()
         ReplyCapture.current?.keep(bytes)
         var headers = more
-        headers[.contentType] = "application/json"
+        headers[.contentType] = MediaType.json
         headers[.cacheControl] = caching.rawValue
         return Response(
             status: status,

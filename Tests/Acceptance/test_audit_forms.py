@@ -238,4 +238,4 @@ class Forms(Case):
                     got = self.admin.get(form)
                     self.ok(got)
                     self.assertEqual(got.headers["Cache-Control"], "private, no-cache")
-                    self.assertEqual(got.headers["Content-Type"], "application/json")
+                    self.assertEqual(got.headers["Content-Type"], "application/json; charset=utf-8")

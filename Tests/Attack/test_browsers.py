@@ -105,7 +105,7 @@ class Browsers(unittest.TestCase):
                 if answer.body:
                     self.assertIn("content-type", answer)
                 if kind in ("401", "404", "405", "400", "413", "502", "malformed"):
-                    self.assertEqual(answer["content-type"], "application/problem+json")
+                    self.assertEqual(answer["content-type"], "application/problem+json; charset=utf-8")
                     self.assertEqual(answer["cache-control"], "no-store")
                     self.assertEqual(answer.json["request_id"], answer["x-request-id"])
         self.assertEqual(self.lab.ask(lab.CLOSED, self.lab.bearer())["cache-control"], "private, no-cache")

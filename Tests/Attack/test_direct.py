@@ -68,7 +68,7 @@ class Direct(unittest.TestCase):
                                           method=method, body=body)
                         # Behind ** there are paths that nothing answers to; neither tells anything.
                         self.assertIn(answer.status, (401, 404, 405), answer)
-                        self.assertEqual(answer["content-type"], "application/problem+json")
+                        self.assertEqual(answer["content-type"], "application/problem+json; charset=utf-8")
                         if "**" not in route.pattern:
                             self.assertEqual(answer.status, 401, answer)
                         asked += 1

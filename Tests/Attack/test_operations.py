@@ -35,7 +35,7 @@ class Faults(unittest.TestCase):
         self.lab.origin.hanging.clear()
 
     def problem(self, answer, status, code):
-        self.assertEqual((answer.status, answer["content-type"]), (status, "application/problem+json"), answer)
+        self.assertEqual((answer.status, answer["content-type"]), (status, "application/problem+json; charset=utf-8"), answer)
         body = answer.json
         self.assertEqual((body["code"], body["request_id"]), (code, answer["x-request-id"]))
         self.assertIn("retry-after", answer)

@@ -72,7 +72,7 @@ import Testing
                 let answer = try await gateway.send(request)
                 #expect(answer.status == status, "\(request.prefix(80))")
                 if status >= 400 {
-                    #expect(answer.field("content-type") == "application/problem+json")
+                    #expect(answer.field("content-type") == "application/problem+json; charset=utf-8")
                     #expect(answer.content.contains("\"request_id\":\"\(answer.field("x-request-id") ?? "-")\""))
                 }
             }

@@ -266,10 +266,10 @@ import Testing
                 principal
             )
         }
-        #expect(key(.ip, principal) == "{rate:n:ip:1.2.3.4}")
-        #expect(key(.user, principal) == "{rate:n:user:\(principal.organization):\(principal.user)}")
-        #expect(key(.organization, principal) == "{rate:n:organization:\(principal.organization)}")
-        #expect(key(.user, nil) == "{rate:n:ip:1.2.3.4}")
+        #expect(key(.ip, principal) == "{rate:n:1000:ip:1.2.3.4}")
+        #expect(key(.user, principal) == "{rate:n:1000:user:\(principal.organization):\(principal.user)}")
+        #expect(key(.organization, principal) == "{rate:n:1000:organization:\(principal.organization)}")
+        #expect(key(.user, nil) == "{rate:n:1000:ip:1.2.3.4}")
     }
 
     @Test func crossOrigin() throws {

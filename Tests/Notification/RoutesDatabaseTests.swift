@@ -145,7 +145,7 @@ import Testing
         let world = try await World.make()
         let answer = try await world.ask(method, path, body)
         #expect(answer.status == status)
-        #expect(answer.headers[.contentType] == "application/problem+json")
+        #expect(answer.headers[.contentType] == "application/problem+json; charset=utf-8")
     }
 
     @Test func withoutATokenThereIsNothing() async throws {

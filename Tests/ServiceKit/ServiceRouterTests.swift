@@ -147,7 +147,7 @@ private func json(_ response: TestResponse) throws -> JSON { try JSON(parsing: A
                 headers: [.requestID: "abc-1"]
             )
             #expect(answer.status == .unprocessableContent)
-            #expect(answer.headers[.contentType] == "application/problem+json")
+            #expect(answer.headers[.contentType] == "application/problem+json; charset=utf-8")
             #expect(answer.headers[.cacheControl] == "no-store")
             #expect(answer.headers[.requestID] == "abc-1")
             #expect(
@@ -246,7 +246,7 @@ private func json(_ response: TestResponse) throws -> JSON { try JSON(parsing: A
             let answer = try await get("/api/things/7/")
             #expect(answer.status == .ok)
             #expect(answer.headers[.eTag] == "\"7\"")
-            #expect(answer.headers[.contentType] == "application/json")
+            #expect(answer.headers[.contentType] == "application/json; charset=utf-8")
             #expect(answer.headers[.cacheControl] == "private, no-cache")
             #expect(String(buffer: answer.body) == #"{"id":7,"name":"n"}"#)
             let head = try await get("/api/things/7", method: .head)

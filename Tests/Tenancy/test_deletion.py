@@ -94,6 +94,18 @@ class Deletion(support.Case):
         self.assertEqual(last, "{}")
 
 
+    def streams_that_know(self, organization):
+        def ask(*words):
+            done = subprocess.run(["redis-cli", "-s", self.there.redis_socket(), *words], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        streams = ask("--scan", "--pattern", "ev:*").split()
+        self.assertGreater(len(streams), 3)
+        return [name for name in streams
+                if any(word in ask("XRANGE", name, "-", "+") for word in (organization.canary, organization.mark))]
+
+
 class Whole(Deletion):
     def test_TEN_13_gone_everywhere_within_a_minute_and_nobody_else_is(self):
         doomed, other = Organization(head_start=2), Organization(people=False)
@@ -111,8 +123,10 @@ class Whole(Deletion):
 
     def test_TEN_13_the_log_keeps_nothing_of_people(self):
         doomed = Organization()
-        self.delete(doomed)
+        self.assertGreater(len(self.streams_that_know(doomed)), 1)
+        seconds = self.delete(doomed)
         self.outbox_is_empty_of_people(doomed)
+        eventually(lambda: not self.streams_that_know(doomed), seconds=SECONDS - seconds, every=1)
 
     def test_TEN_13_the_id_cannot_be_used_again(self):
         doomed = Organization(people=False)

@@ -26,8 +26,8 @@ WITHOUT_ORGANIZATION = {
     rf"ev:{STREAM}": "a shard of the log; every entry names its organization",
     rf"ev:{STREAM}:cursors": "how far each reader is",
     rf"ev:{STREAM}:lineage": "which log the stream was made of",
-    r"\{rate:[\w-]+:ip:[0-9a-f.:]+\}": "an address, before anybody is known",
-    rf"\{{rate:[\w-]+:session:{UUID}\}}": "by session",
+    r"\{rate:[\w-]+:\d+:ip:[0-9a-f.:]+\}": "an address, before anybody is known",
+    rf"\{{rate:[\w-]+:\d+:session:{UUID}\}}": "by session",
 }
 
 
@@ -59,7 +59,7 @@ class Keys(support.Case):
             if any(re.fullmatch(pattern, key) for pattern in WITHOUT_ORGANIZATION):
                 continue
             # Whose rate, whose anything: the organization first, then what belongs to it.
-            self.assertRegex(key, rf"^\{{[\w-]+:[\w-]+:(?:user|organization):{UUID}(?::{UUID})?\}}$",
+            self.assertRegex(key, rf"^\{{[\w-]+:[\w-]+:\d+:(?:user|organization):{UUID}(?::{UUID})?\}}$",
                              "a key without an organization that is not declared")
             self.assertTrue(self.one.id in key or self.other.id in key, key)
             named += 1

@@ -76,7 +76,7 @@ struct AccountRoutes: Sendable {
 
     @Sendable func keySet(_ request: Request, _ context: AppContext) async throws -> Response {
         let keys = try await ring.keySet(now: clock.now)
-        return Reply.bytes(keys, type: "application/json", headers: [.cacheControl: "public, max-age=300"])
+        return Reply.bytes(keys, type: MediaType.json, headers: [.cacheControl: "public, max-age=300"])
     }
 
     // MARK: Sessions

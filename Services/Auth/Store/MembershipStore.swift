@@ -150,15 +150,7 @@ extension AuthStore {
               AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.account_id = a.id) RETURNING a.id
             """
         ).map { try $0.get("id", as: AccountID.self) }
-        // What was said of these accounts alone belongs to no organization, and names addresses and people.
-        transaction.send(
-            """
-            UPDATE outbox SET type = 'tombstone', subject = 'tombstone', payload = '{}', actor = NULL,
-                correlation_id = NULL, traceparent = NULL
-            WHERE shard = ANY(\(removed.map { Shard(of: $0).number })::smallint[]) AND organization_id IS NULL
-              AND subject = ANY(\(removed.map { "account/\($0)" })::text[])
-            """
-        )
+        transaction.erase(removed)
         try transaction.eraseOrganization()
         transaction.send(audit(.organizationDeleted, at: transaction.now, detail: "\(organization)"))
         return ended

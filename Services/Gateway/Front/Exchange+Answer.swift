@@ -87,7 +87,7 @@ extension Exchange {
     // MARK: With an answer of our own
 
     func reject(_ rejection: Rejection) {
-        var fields = [HeaderFields.Field(name: "content-type", value: "application/problem+json")]
+        var fields = [HeaderFields.Field(name: "content-type", value: MediaType.problem)]
         fields += rejection.headers
         fields.append(HeaderFields.Field(name: "cache-control", value: "no-store"))
         for field in admission.fields where !fields.contains(where: { $0.name == field.name }) { fields.append(field) }

@@ -216,7 +216,8 @@ final class Gate: Sendable {
         }
     }
 
-    /// Keys carry the organization, so that no tenant can be counted for another.
+    /// Keys carry the organization, so that no tenant can be counted for another; and the window, whose parts have
+    /// other numbers when a new configuration makes it longer or shorter.
     static func key(of rule: RateRule, client: String, _ principal: Principal?) -> String {
         let owner =
             switch (rule.key, principal) {
@@ -225,7 +226,7 @@ final class Gate: Sendable {
             case (.organization, let principal?): "organization:\(principal.organization)"
             case (.session, let principal?): "session:\(principal.session)"
             }
-        return "{rate:\(rule.name):\(owner)}"
+        return "{rate:\(rule.name):\(rule.window.milliseconds):\(owner)}"
     }
 
     private static func unauthenticated(_ code: String, _ detail: String) -> Rejection {

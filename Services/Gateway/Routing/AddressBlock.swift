@@ -78,7 +78,9 @@ struct AddressBlock: Sendable, Hashable, CustomStringConvertible {
 
 extension [AddressBlock] {
     /// Who a request comes from: the peer, or, if the peer is trusted, the right-most hop of `X-Forwarded-For` that is
-    /// not. A hop that is no address ends the search: what stands left of it could be anyone's invention.
+    /// not. Some proxies write the client's port too, `192.0.2.1:4711` or `[2001:db8::1]:4711`; empty items count for
+    /// nothing (RFC 9110, section 5.6.1). A hop that is no address ends the search: what stands left of it could be
+    /// anyone's invention.
     func client(peer: NetworkAddress, forwardedFor: [String]) -> NetworkAddress {
         guard !isEmpty else { return peer }
         var client = peer
@@ -87,9 +89,23 @@ extension [AddressBlock] {
             guard contains(where: { $0.contains(client) }) else { return client }
             var text = hop.drop { $0 == " " || $0 == "\t" }
             while text.last == " " || text.last == "\t" { text.removeLast() }
-            guard let address = NetworkAddress(String(text)) else { return client }
+            if text.isEmpty { continue }
+            guard let address = NetworkAddress(String(withoutPort(text))) else { return client }
             client = address
         }
         return client
+    }
+
+    /// The text itself where it has neither a port nor brackets, or is of no known form.
+    private func withoutPort(_ hop: Substring) -> Substring {
+        var (address, rest) = (hop, Substring())
+        if hop.first == "[", let end = hop.firstIndex(of: "]") {
+            (address, rest) = (hop[hop.index(after: hop.startIndex)..<end], hop[hop.index(after: end)...])
+            if !address.contains(":") { return hop }
+        } else if let colon = hop.firstIndex(of: ":"), hop.lastIndex(of: ":") == colon {
+            (address, rest) = (hop[..<colon], hop[colon...])
+        }
+        if rest.isEmpty { return address }
+        return rest.first == ":" && UInt16(rest.dropFirst()) != nil && rest.dropFirst().first != "+" ? address : hop
     }
 }
