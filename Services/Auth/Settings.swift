@@ -23,7 +23,7 @@ struct AuthSettings: Sendable {
             verifiesEmail: try config.flag("TASKFLOW_EMAIL_VERIFICATION", default: false)
         )
         passwordMinimum = try config.number("TASKFLOW_PASSWORD_MINIMUM", default: 12, in: 8...64)
-        gateRedisURL = config.text("TASKFLOW_GATE_REDIS_URL", secret: true)
+        gateRedisURL = try config.redisURL("TASKFLOW_GATE_REDIS_URL")
         isLimited = try config.flag("TASKFLOW_RATE_LIMITS", default: true)
     }
 }

@@ -44,7 +44,7 @@ struct GatewaySettings: Sendable {
             if let texts { upstreams[service] = try texts.map { try Self.address($0, name) } }
         }
         self.upstreams = upstreams.filter { !$0.value.isEmpty }
-        gateRedisURL = config.text("TASKFLOW_GATE_REDIS_URL", secret: true)
+        gateRedisURL = try config.redisURL("TASKFLOW_GATE_REDIS_URL")
         failsOpen = try config.flag("TASKFLOW_GATEWAY_FAIL_OPEN", default: false)
         limitsRates = try config.flag("TASKFLOW_RATE_LIMITS", default: true)
         switch CrossOrigin.parse(config.text("TASKFLOW_CORS_ORIGINS", default: "")) {

@@ -164,7 +164,8 @@ public struct EventLogAdministration: Sendable {
 
     private func audit(_ action: String, _ position: Position, _ actor: String, count: Int) {
         logger.notice(
-            "an operator has dealt with a parked event",
+            count > 0
+                ? "an operator has dealt with a parked event" : "an operator asked for an event that is not parked",
             metadata: [
                 "audit": "events.\(action)", "position": "\(position)", "actor": "\(actor)", "events": "\(count)",
             ]

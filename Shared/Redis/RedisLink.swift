@@ -58,11 +58,16 @@ final class RedisLink: Sendable {
                 return RedisLink(try await configured(bootstrap).connect(host: host, port: Int(port)).get(), handler)
             }
         } catch let error as NIOConnectionError {
-            let reason = error.connectionErrors.last.map { "\($0.error)" } ?? "cannot resolve \(error.host)"
+            let reason = error.connectionErrors.last.map { self.reason(of: $0.error) } ?? "cannot resolve \(error.host)"
             throw RedisError(.unavailable, message: "connect: \(reason)")
         } catch {
-            throw RedisError(.unavailable, message: "connect: \(error)")
+            throw RedisError(.unavailable, message: "connect: \(reason(of: error))")
         }
+    }
+
+    /// What the system says, without the functions of NIO in which it was found.
+    private static func reason(of error: any Error) -> String {
+        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
     }
 
     /// Small requests leave at once, and a peer that vanished without a word is noticed within half a minute.

@@ -1,7 +1,8 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
-import NIOCore
+public import NIOCore
 import ServiceLifecycle
 
 /// The HTTP server of a service.
@@ -26,7 +27,7 @@ struct HTTPServerService: Service, CustomStringConvertible {
             } catch let error as IOError {
                 throw SettingError(
                     "\(settings.service) cannot listen on \(settings.listenHost):\(settings.listenPort) "
-                        + "(\(error.localizedDescription)); change TASKFLOW_\(settings.service.uppercased())_LISTEN."
+                        + "(\(error.systemReason)); change TASKFLOW_\(settings.service.uppercased())_LISTEN."
                 )
             }
         }
@@ -41,10 +42,19 @@ struct HTTPServerService: Service, CustomStringConvertible {
                 }
             }
         } onCancel: {
+            // Another part has failed. A server that is cancelled while it binds ends the process with a trap of NIO's, so
+            // it is told to stop like at any other time, but not waited for.
             readiness.stop()
-            running.cancel()
+            Task {
+                await group.triggerGracefulShutdown()
+                try? await Task.sleep(for: HTTPServerService.patience)
+                running.cancel()
+            }
         }
     }
+
+    /// How long requests may go on when the process ends because a part of it has failed.
+    private static let patience = Duration.seconds(3)
 
     private func application() -> some ApplicationProtocol {
         var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
@@ -82,4 +92,9 @@ struct HTTPServerService: Service, CustomStringConvertible {
         logger.logLevel = max(logger.logLevel, .warning)
         return logger
     }
+}
+
+extension IOError {
+    /// What the system says of it: `Address already in use`. Its description names functions of NIO instead.
+    public var systemReason: String { String(cString: strerror(errnoCode)) }
 }

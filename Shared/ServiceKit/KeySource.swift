@@ -64,7 +64,9 @@ public final class KeySource: Service, Sendable {
             while !Task.isCancelled {
                 await self.refresh(unless: { $0.fetchedAt.map { .now - $0 < KeySource.freshFor * 0.8 } ?? false })
                 let pause: Duration = self.state.withLock { state in
-                    if state.keys == nil { return KeySource.betweenFirstTries }
+                    if state.keys == nil, state.failuresInARow < KeySource.firstTries {
+                        return KeySource.betweenFirstTries
+                    }
                     return state.failuresInARow > 0 ? KeySource.betweenTries : .seconds(10)
                 }
                 try await Task.sleep(for: pause)

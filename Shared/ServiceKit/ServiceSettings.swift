@@ -42,10 +42,7 @@ public struct InstallationSettings: Sendable {
             throw SettingError("TASKFLOW_SECRET is too short; give at least 32 random characters.")
         }
         secrets = DerivedSecrets(secret: secret)
-        redisURL = config.text("TASKFLOW_REDIS_URL", default: "redis://127.0.0.1:6379/0", secret: true)
-        guard RedisClient.isValid(url: redisURL) else {
-            throw SettingError("TASKFLOW_REDIS_URL is not a URL of Redis; give redis://host:6379/0 or unix:///path.")
-        }
+        redisURL = try config.redisURL("TASKFLOW_REDIS_URL") ?? "redis://127.0.0.1:6379/0"
         accessTokenLifetime = .seconds(
             try config.number("TASKFLOW_ACCESS_TOKEN_LIFETIME", default: 300, in: 30...3600)
         )
@@ -154,4 +151,15 @@ public struct ServiceSettings: Sendable {
 
     /// Where a neighbour is found: `http://127.0.0.1:7001`.
     public func url(of service: String) -> String { installation.url(of: service) }
+}
+
+extension ConfigReader {
+    /// The URL of a Redis, nil if it is not set; throws ``SettingError`` if it is none.
+    public func redisURL(_ name: String) throws -> String? {
+        guard let url = text(name, secret: true) else { return nil }
+        guard RedisClient.isValid(url: url) else {
+            throw SettingError("\(name) is not a URL of Redis; give redis://host:6379/0 or unix:///path.")
+        }
+        return url
+    }
 }

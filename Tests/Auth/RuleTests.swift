@@ -123,19 +123,19 @@ import Testing
 }
 
 @Suite struct RefreshLimiterTests {
-    @Test func thirtyAtOnceThenOneEveryTwoSeconds() throws {
+    @Test func thirtyInAnyMinute() throws {
         let limiter = RefreshLimiter()
         let session = SessionID.make(milliseconds: 1)
         let start = Timestamp(seconds: 1_800_000_000)
-        for _ in 1...30 { try limiter.count(session, at: start) }
-        let refused = #expect(throws: Failure.self) { try limiter.count(session, at: start) }
+        for second in 1...30 { try limiter.count(session, at: start + .seconds(second)) }
+        let refused = #expect(throws: Failure.self) { try limiter.count(session, at: start + .seconds(30)) }
         #expect(refused?.kind == .tooManyRequests)
-        #expect(refused?.retryAfter == 2)
+        #expect(refused?.retryAfter == 31)
         try limiter.count(.make(milliseconds: 1), at: start)
-        #expect(throws: Failure.self) { try limiter.count(session, at: start + .milliseconds(1999)) }
-        try limiter.count(session, at: start + .seconds(2))
-        #expect(throws: Failure.self) { try limiter.count(session, at: start + .seconds(2)) }
-        for _ in 1...30 { try limiter.count(session, at: start + .seconds(100)) }
+        #expect(throws: Failure.self) { try limiter.count(session, at: start + .milliseconds(60_999)) }
+        try limiter.count(session, at: start + .seconds(61))
+        #expect(throws: Failure.self) { try limiter.count(session, at: start + .seconds(61)) }
+        for _ in 1...30 { try limiter.count(session, at: start + .seconds(200)) }
     }
 }
 

@@ -40,6 +40,18 @@ import Testing
         #expect(try await fixture.notices(of: fixture.admin).isEmpty)
     }
 
+    /// Project and Task empty the trash at hours of their own.
+    @Test func theTasksOfAPurgedProjectAreNamedNoMore() async throws {
+        let fixture = try await Fixture.make(at: "2026-12-01T09:00:00Z")
+        try await fixture.task(1, [fixture.ada], actor: fixture.ada)
+        try await fixture.hear(ProjectDeleted(project: ProjectID(1), revision: 2, deletedAt: fixture.time.now))
+        try await fixture.hear(ProjectPurged(project: ProjectID(1), revision: 3))
+        try await remind(fixture)
+        #expect(try await fixture.notices(of: fixture.ada).isEmpty)
+        // Heard again later, and in any order.
+        try await fixture.hear(TaskPurged(task: TaskID(1), revision: 2))
+    }
+
     @Test func findingNothingEndsTheDayToo() async throws {
         let fixture = try await Fixture.make(at: "2026-12-01T09:00:00Z")
         try await remind(fixture)

@@ -230,6 +230,17 @@ import Testing
             )
             #expect(answer.status == 400)
             #expect(answer.json["code"]?.text == "invalid-link")
+            for method in [HTTPRequest.Method.get, .post] {
+                let page = try await world.ask(
+                    method,
+                    "/api/notifications/unsubscribe/\(forged)/",
+                    anonymously: true,
+                    headers: [.accept: "text/html,*/*"]
+                )
+                #expect(page.status == 400)
+                #expect(page.headers[.contentType] == "text/html; charset=utf-8")
+                #expect(page.text.contains("This link is not good"))
+            }
         }
     }
 }

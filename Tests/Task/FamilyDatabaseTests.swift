@@ -127,6 +127,12 @@ import Testing
         #expect(
             await code { try await world.edit(parent, TaskEdit(start: .set(.text("2026-06-21")))) } == "outside-parent"
         )
+        // One in the trash sets no bound, and is not brought back to a place outside.
+        try await world.delete(subtask)
+        try await world.edit(parent, TaskEdit(start: .set(.text("2026-06-21"))))
+        #expect(await code { _ = try await world.restore(subtask) } == "outside-parent")
+        try await world.edit(parent, TaskEdit(start: .set(.text("2026-06-20"))))
+        _ = try await world.restore(subtask)
         #expect(await code { try await world.edit(parent, TaskEdit(due: .clear)) } == nil)
     }
 

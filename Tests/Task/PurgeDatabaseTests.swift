@@ -32,6 +32,9 @@ import Testing
         world.clock.move(to: "2026-07-15T11:59:59Z")
         #expect(try await world.board.purgeTrash(in: world.organization) == 0)
         world.clock.move(to: "2026-07-15T12:00:00Z")
+        // Nobody waits for the clock that purges.
+        #expect(try await world.trashed(by: world.admin) == [young, late, parent])
+        #expect(await code { _ = try await world.restore(early) } == "not-found")
         #expect(try await world.board.purgeTrash(in: world.organization) == 1)
         #expect(try await world.trashed(by: world.admin) == [young, late, parent])
         world.clock.move(to: "2026-07-20T12:00:00Z")

@@ -65,6 +65,24 @@ import Testing
         #expect(known.count == 1)
     }
 
+    /// Project keeps a row of it for its key and number; everybody else has forgotten it, Notification with its tasks.
+    @Test func aPurgedProjectIsMissedByNobody() async throws {
+        let pool = try await VerificationDatabaseTests.emptyInstallation(connections: 1)
+        try await VerificationDatabaseTests.fill(pool)
+        let purge = [
+            "UPDATE project.project SET name = '', description = '', deleted_at = now() - interval '31 days'",
+            "DELETE FROM project.project_collaborator", "DELETE FROM task.project_collaborator",
+            "DELETE FROM task.project", "DELETE FROM notification.project",
+            "DELETE FROM notification.task_collaborator", "DELETE FROM notification.task",
+        ]
+        for statement in purge { _ = try await pool.query("\(unsafe: statement)") }
+        #expect(try await damaged(pool) == [])
+        for service in [ServiceName.task, .notification] {
+            let changes = try await rebuild(service, pool).flatMap(\.changes)
+            #expect(changes == [], "\(service)")
+        }
+    }
+
     @Test func theVersionsThatTasksShowGoUpWithTheirPeople() async throws {
         let pool = try await VerificationDatabaseTests.emptyInstallation(connections: 1)
         try await VerificationDatabaseTests.fill(pool)

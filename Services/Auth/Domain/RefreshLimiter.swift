@@ -3,26 +3,30 @@ import Failures
 import Identity
 import Synchronization
 
-/// How often one session may be refreshed: thirty times at once, then one every two seconds.
+/// How often one session may be refreshed: thirty times in any minute.
 ///
 /// Counted here and not at the gateway, to which refresh tokens are opaque; by each process for itself.
 final class RefreshLimiter: Sendable {
-    private static let burst: Int64 = 30
-    private static let interval = Duration.seconds(2)
-    /// Sessions remembered at once; those whose bucket is full again are forgotten when there are more.
+    private static let limit = 30
+    private static let window = Duration.seconds(60)
+    /// Sessions remembered at once; those that were silent for a minute are forgotten when there are more.
     private static let capacity = 50_000
 
-    /// When a session's bucket will be full again; nothing else has to be known of it.
-    private let fullAt = Mutex<[SessionID: Timestamp]>([:])
+    /// When a session was refreshed within the last minute, oldest first.
+    private let moments = Mutex<[SessionID: [Timestamp]]>([:])
 
     /// Counts a refresh; throws 429 `too-many-requests` if it is one too many.
     func count(_ session: SessionID, at now: Timestamp) throws {
-        let wait = fullAt.withLock { fullAt -> Duration? in
-            if fullAt.count >= RefreshLimiter.capacity { fullAt = fullAt.filter { $0.value > now } }
-            let next = max(fullAt[session] ?? now, now) + RefreshLimiter.interval
-            let excess = (next - now) - RefreshLimiter.interval * RefreshLimiter.burst
-            guard excess <= .zero else { return excess }
-            fullAt[session] = next
+        let wait = moments.withLock { moments -> Duration? in
+            let start = now - RefreshLimiter.window
+            if moments.count >= RefreshLimiter.capacity {
+                moments = moments.filter { $0.value.last.map { $0 > start } ?? false }
+            }
+            var recent = moments[session, default: []]
+            recent.removeAll { $0 <= start }
+            if recent.count >= RefreshLimiter.limit { return recent[0] - start }
+            recent.append(now)
+            moments[session] = recent
             return nil
         }
         guard let wait else { return }

@@ -39,8 +39,9 @@ final class FrontServer: Service, CustomStringConvertible {
         do {
             server = try await bind(group, pools)
         } catch {
+            let reason = (error as? IOError)?.systemReason ?? "\(error)"
             throw SettingError(
-                "The gateway cannot listen on \(listen) (\(error)); change TASKFLOW_GATEWAY_LISTEN."
+                "The gateway cannot listen on \(listen) (\(reason)); change TASKFLOW_GATEWAY_LISTEN."
             )
         }
         if let port = server.localAddress?.port {

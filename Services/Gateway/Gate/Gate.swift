@@ -106,9 +106,11 @@ final class Gate: Sendable {
         if let sealed = question.position {
             guard let own = seal.open(sealed, organization: token?.principal.organization, now: clock.now) else {
                 throw Refusal(
-                    .refused(
-                        "Taskflow-Position is not one of ours, not of this organization, or too old.",
-                        code: "bad-position"
+                    Rejection(
+                        status: 400,
+                        code: "bad-position",
+                        detail: "Taskflow-Position is not one of ours, not of this organization, or too old.",
+                        headers: admission.fields
                     ),
                     principal: token?.principal
                 )

@@ -34,7 +34,7 @@ struct AdminServer: Service, CustomStringConvertible {
             try await application.run()
         } catch let error as IOError {
             throw SettingError(
-                "The gateway's admin port cannot listen on \(listen) (\(error.localizedDescription)); "
+                "The gateway's admin port cannot listen on \(listen) (\(error.systemReason)); "
                     + "change TASKFLOW_GATEWAY_ADMIN, or turn it off."
             )
         }

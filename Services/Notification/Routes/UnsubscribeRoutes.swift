@@ -1,4 +1,5 @@
 import Crypto
+import Failures
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -17,34 +18,59 @@ struct UnsubscribeRoutes: Sendable {
     /// A page with a button. Programs that look at links in mails change nothing by it.
     @Sendable private func ask(_ request: Request, _ context: AppContext) async throws -> Response {
         _ = try request.parameters(only: [])
-        let kind = try tokens.open(try context.text("token")).kind
-        return UnsubscribePage.answer(
-            """
-            <h1>Stop these mails?</h1>
-            <p>You will get no more mails \(kind.subject). Notices in the app go on.</p>
-            <form method="post"><button type="submit">Stop these mails</button></form>
-            """
-        )
+        return try await withPage(for: request) {
+            let kind = try tokens.open(try context.text("token")).kind
+            return UnsubscribePage.answer(
+                """
+                <h1>Stop these mails?</h1>
+                <p>You will get no more mails \(kind.subject). Notices in the app go on.</p>
+                <form method="post"><button type="submit">Stop these mails</button></form>
+                """
+            )
+        }
     }
 
     /// What the button and a mail client's own one (RFC 8058) do. Any body will do: the path says it all.
     @Sendable private func unsubscribe(_ request: Request, _ context: AppContext) async throws -> Response {
         _ = try request.parameters(only: [])
         _ = try await request.bodyBytes(limit: 16_384)
-        let asked = try tokens.open(try context.text("token"))
-        try await desk.unsubscribe(asked)
-        guard request.headers[.accept]?.contains("text/html") == true else {
-            return Reply.json(
-                .object([("kind", .string(asked.kind.rawValue)), ("mail", .bool(false))]),
-                noStore: true
+        return try await withPage(for: request) {
+            let asked = try tokens.open(try context.text("token"))
+            try await desk.unsubscribe(asked)
+            guard isFromBrowser(request) else {
+                return Reply.json(
+                    .object([("kind", .string(asked.kind.rawValue)), ("mail", .bool(false))]),
+                    noStore: true
+                )
+            }
+            return UnsubscribePage.answer(
+                """
+                <h1>Done</h1>
+                <p>You will get no more mails \(asked.kind.subject).</p>
+                """
             )
         }
-        return UnsubscribePage.answer(
-            """
-            <h1>Done</h1>
-            <p>You will get no more mails \(asked.kind.subject).</p>
-            """
-        )
+    }
+
+    /// A link that is not good is answered with a page where a person looks, with a problem where a program does.
+    private func withPage(for request: Request, _ work: () async throws -> Response) async throws -> Response {
+        do {
+            return try await work()
+        } catch let failure as Failure
+            where failure.code == UnsubscribeRequest.invalidLink.code && isFromBrowser(request)
+        {
+            return UnsubscribePage.answer(
+                """
+                <h1>This link is not good</h1>
+                <p>It may have been cut off, or what it was for is gone. Take the link of a newer mail.</p>
+                """,
+                status: .badRequest
+            )
+        }
+    }
+
+    private func isFromBrowser(_ request: Request) -> Bool {
+        request.headers[.accept]?.contains("text/html") == true
     }
 }
 
@@ -71,7 +97,7 @@ private enum UnsubscribePage {
             + "frame-ancestors 'none'"
     }()
 
-    static func answer(_ body: String) -> Response {
+    static func answer(_ body: String, status: HTTPResponse.Status = .ok) -> Response {
         Reply.html(
             """
             <!DOCTYPE html>
@@ -89,6 +115,7 @@ private enum UnsubscribePage {
             </html>
 
             """,
+            status: status,
             policy: policy
         )
     }

@@ -161,10 +161,19 @@ extension NotificationStore {
         )
     }
 
+    /// A purged project, and its tasks with it: Task purges them at an hour of its own, and until then a reminder would
+    /// name what nobody can see.
     func forget(_ project: ProjectID, _ transaction: Transaction) throws {
+        let organization = try transaction.tenant
         transaction.send(
-            "DELETE FROM project WHERE organization_id = \(try transaction.tenant) AND id = \(project)"
+            """
+            DELETE FROM task_collaborator c USING task t
+            WHERE c.organization_id = \(organization) AND t.organization_id = \(organization)
+                AND t.id = c.task_id AND t.project_id = \(project)
+            """
         )
+        transaction.send("DELETE FROM task WHERE organization_id = \(organization) AND project_id = \(project)")
+        transaction.send("DELETE FROM project WHERE organization_id = \(organization) AND id = \(project)")
     }
 
     func forget(_ task: TaskID, _ transaction: Transaction) throws {

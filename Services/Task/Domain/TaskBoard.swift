@@ -107,7 +107,9 @@ struct TaskBoard: Sendable {
                 // What is in the trash is seen by those who may restore it.
                 guard family.isProjectLive else { throw Failure.notFound }
                 let role = principal.role
-                if family.target.deletedAt != nil {
+                if let deletedAt = family.target.deletedAt {
+                    // Gone already, though the clock that purges has not come by yet.
+                    guard deletedAt > store.now - TaskItem.trashPeriod else { throw Failure.notFound }
                     guard role.canDelete(family.standing) else { throw Failure.notFound }
                 } else {
                     guard role.canRead(family.standing) else { throw Failure.notFound }
@@ -131,6 +133,13 @@ struct TaskBoard: Sendable {
             }
             guard parent.parent == nil else {
                 throw Failure.conflict("nested-subtask", "The parent task has become a subtask meanwhile.")
+            }
+            let (start, due) = (family.target.start, family.target.due)
+            guard TaskRules.bounds(start: start, due: due, parent: parent, family.calendar).isEmpty else {
+                throw Failure.conflict(
+                    "outside-parent",
+                    "The parent task's dates have changed meanwhile, and the subtask's are no longer within them."
+                )
             }
         }
         var ledger = Ledger()

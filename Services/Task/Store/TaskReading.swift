@@ -1,3 +1,4 @@
+import Chronology
 import Identity
 import Lists
 import Messaging
@@ -55,7 +56,8 @@ extension TaskStore {
 
     /// Tasks in the trash that the caller may restore.
     func trash(_ request: ListRequest, by principal: Principal) async throws -> Page<EncodedRow> {
-        try await page(request, visible: Visibility(principal: principal).trash(), trash: true, by: principal)
+        let visible = Visibility(principal: principal).trash(since: now - TaskItem.trashPeriod)
+        return try await page(request, visible: visible, trash: true, by: principal)
     }
 
     private func page(

@@ -1,3 +1,4 @@
+import Chronology
 import Identity
 import Postgres
 
@@ -80,11 +81,11 @@ struct Visibility: Sendable {
         """
     }
 
-    /// The tasks in the trash that the caller may restore.
-    func trash(_ alias: String = "t") -> SQL {
+    /// The tasks in the trash that the caller may restore: those that went there after that moment.
+    func trash(_ alias: String = "t", since moment: Timestamp) -> SQL {
         let t = SQL(unsafe: alias)
         let base: SQL = """
-            \(t).organization_id = \(organization) AND \(t).deleted_at IS NOT NULL \
+            \(t).organization_id = \(organization) AND \(t).deleted_at > \(moment)::timestamptz \
             AND \(inProjects(t))
             """
         return principal.role == .developer ? "\(base) AND \(t).created_by = \(principal.user)" : base

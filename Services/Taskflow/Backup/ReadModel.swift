@@ -162,6 +162,9 @@ struct ReadModel: Sendable {
         ]
     }()
 
+    /// What stays of a purged project is a row without a name, of which nobody else knows.
+    private static let livingProjects: SQL = "project.project s WHERE s.name <> ''"
+
     private static let projects = [
         ReadModel(
             name: "projects in task",
@@ -174,7 +177,7 @@ struct ReadModel: Sendable {
                 compared("task_visibility", "s.task_visibility"), compared("created_by", "s.created_by"),
                 compared("deleted_at", "s.deleted_at"),
             ],
-            source: "project.project s"
+            source: livingProjects
         ),
         ReadModel(
             name: "projects in notification",
@@ -185,7 +188,7 @@ struct ReadModel: Sendable {
                 compared("id", "s.id"), kept("revision", "s.revision"), compared("name", "s.name"),
                 compared("is_deleted", "s.deleted_at IS NOT NULL"),
             ],
-            source: "project.project s"
+            source: livingProjects
         ),
         ReadModel(
             name: "collaborators of projects in task",
@@ -212,6 +215,7 @@ struct ReadModel: Sendable {
             ],
             source: """
                 task.task s JOIN project.project p ON p.organization_id = s.organization_id AND p.id = s.project_id
+                    AND p.name <> ''
                 """
         ),
         ReadModel(
@@ -220,7 +224,12 @@ struct ReadModel: Sendable {
             table: "task_collaborator",
             key: ["task_id", "user_id"],
             columns: [compared("task_id", "s.task_id"), compared("user_id", "s.user_id")],
-            source: "task.task_collaborator s"
+            source: """
+                task.task_collaborator s
+                    JOIN task.task t ON t.organization_id = s.organization_id AND t.id = s.task_id
+                    JOIN project.project p ON p.organization_id = t.organization_id AND p.id = t.project_id
+                        AND p.name <> ''
+                """
         ),
     ]
 }
