@@ -1,4 +1,5 @@
 import Chronology
+import Crypto
 import Events
 import Failures
 import Foundation
@@ -57,12 +58,13 @@ extension AuthStore {
     }
 
     /// Asks for the mail with a reset link, if there is such an account and its address has not had too many. An
-    /// unknown name writes as much.
+    /// unknown name writes as much, though not among the mails of the address: none goes to it.
     func requestReset(key: String, nameHash: [UInt8], isLimited: Bool, client: Client) async throws {
         guard let account = try await account(key: key) else {
             let now = database.clock.now
             try await database.pool.transaction(in: nil) { transaction in
-                _ = try await allowMail(to: nameHash, isLimited: isLimited, at: now, transaction.query)
+                let unmailed = Array(SHA256.hash(data: nameHash))
+                _ = try await allowMail(to: unmailed, isLimited: isLimited, at: now, transaction.query)
                 transaction.send(audit(.resetRequested, at: now, client: client))
             }
             return
