@@ -21,7 +21,7 @@ public struct ListRequest: Sendable {
     let binding: CursorBinding
     let signer: CursorSigner
 
-    /// Runs the list in one round trip.
+    /// Runs the list in one round trip, its count in the statement of the page: two statements would see two states.
     ///
     /// - Parameters:
     ///   - organization: whose rows are seen.
@@ -38,28 +38,42 @@ public struct ListRequest: Sendable {
         visible: SQL,
         decode: (Row) throws -> Item
     ) async throws -> Page<Item> {
-        var statements = [pageStatement(select: select, from: from, visible: visible)]
-        if wantsCount { statements.append(countStatement(from: from, visible: visible)) }
-        let results = try await database.read(in: organization, statements)
-        let rows = results[0]
+        let rows = try await database.read(in: organization, pageStatement(select: select, from: from, visible: visible))
         let shown = 0..<min(rows.count, pageSize)
         let items = try shown.map { try decode(rows[$0]) }
         let ends = try [shown.first, shown.last].compactMap { place in
             try place.map { place in try order.indices.map { try rows[place].get("_key\($0)", as: String?.self) } }
         }
+        var count: Int64?
+        if wantsCount, let row = rows.first {
+            count = try row.get("_count")
+        } else if wantsCount {
+            // No row to say it. Past the end of a list there are others, though.
+            count = position == nil ? 0 : try await self.count(in: organization, on: database, from, visible)
+        }
         return Page(
             items: position?.isBackward == true ? items.reversed() : items,
             links: links(keys: ends, hasMore: rows.count > pageSize),
-            count: wantsCount ? try results[1].first?.get("count", as: Int64.self) : nil,
+            count: count,
             fields: fields
         )
     }
 
+    private func count(
+        in organization: OrganizationID,
+        on database: TenantDatabase,
+        _ from: SQL,
+        _ visible: SQL
+    ) async throws -> Int64? {
+        try await database.read(in: organization, countStatement(from: from, visible: visible)).first?.get("count")
+    }
+
     /// One row more than the page holds: it tells whether there is another page.
     func pageStatement(select: SQL, from: SQL, visible: SQL) -> SQL {
-        let keys = order.indices.map { index -> SQL in
+        var keys = order.indices.map { index -> SQL in
             "(\(unsafe: order[index].key.expression))::text AS \"_key\(unsafe: String(index))\""
         }
+        if wantsCount { keys.append("(\(countStatement(from: from, visible: visible))) AS \"_count\"") }
         var all = [SQL("(\(visible))")] + conditions
         if let position { all.append(keyset(position)) }
         let isBackward = position?.isBackward ?? false

@@ -140,6 +140,42 @@ import Testing
         #expect(page.count == Int64(count))
     }
 
+    /// The count is of the moment of the page, whatever is changed meanwhile.
+    @Test func theCountIsOfThePage() async throws {
+        let world = try await World.make()
+        let organization = world.organization
+        func make(_ size: String) async throws {
+            _ = try await world.database.write(in: organization) { transaction in
+                try await transaction.query(
+                    "UPDATE item SET size = \(size)::size WHERE organization_id = \(organization)"
+                )
+            }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { for turn in 0..<150 { try await make(turn.isMultiple(of: 2) ? "SMALL" : "LARGE") } }
+            for _ in 0..<150 {
+                let page = try await world.page("size=SMALL&count=true&page_size=200")
+                #expect(page.count == Int64(page.items.count))
+            }
+            try await group.waitForAll()
+        }
+        try await make("SMALL")
+        let first = try await world.page("size=SMALL&count=true&page_size=10&ordering=title")
+        #expect(first.count == 40)
+        let second = try await world.page("size=SMALL&count=true&page_size=10&ordering=title", cursor: first.next)
+        #expect(second.count == 40)
+        try await world.database.write(in: organization) { transaction in
+            _ = try await transaction.query(
+                """
+                DELETE FROM item WHERE organization_id = \(organization) AND id <> ALL(\(first.items)::bigint[])
+                """
+            )
+        }
+        let end = try await world.page("size=SMALL&count=true&page_size=10&ordering=title", cursor: first.next)
+        #expect(end.items.isEmpty)
+        #expect(end.count == 10)
+    }
+
     @Test func rowsThatComeAndGoDoNotDisturbTheOthers() async throws {
         let world = try await World.make()
         let organization = world.organization
