@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import Postgres
+import ServiceKit
 
 /// What stands beside the dump: what is needed to open it, and what has to be in it.
 struct BackupManifest: Codable, Equatable {
@@ -76,6 +77,12 @@ struct BackupManifest: Codable, Equatable {
         }
     }
 
+    /// Refuses what a newer program has written.
+    func checkMigrations() throws {
+        guard let unknown = KnownMigrations.unknown(migrations) else { return }
+        throw StartError("this backup is of a newer Taskflow (\(unknown)): restore it with that version or a newer one")
+    }
+
     /// Refuses a secret that does not open it.
     func check(secret: String) throws {
         guard BackupManifest.fingerprint(of: secret) == secretFingerprint else {
@@ -85,6 +92,45 @@ struct BackupManifest: Codable, Equatable {
                     + "opened. Give that secret, or --other-secret if it is lost"
             )
         }
+    }
+}
+
+extension BackupManifest {
+    /// The secrets for a folder that this backup is restored into; nil where it has its own. Makes nothing: a folder
+    /// with secrets that do not open the backup would be of no use, and in the way.
+    ///
+    /// - Parameter given: `TASKFLOW_SECRET` from outside.
+    func secrets(
+        for directory: String,
+        from backup: BackupFolder,
+        given: String?,
+        otherSecret: Bool
+    ) throws -> Secrets? {
+        if let own = try Secrets.kept(in: directory) {
+            if !otherSecret { try check(secret: own.secret) }
+            return nil
+        }
+        if let saved = try Secrets.kept(in: backup.path) {
+            if !otherSecret { try check(secret: saved.secret) }
+            return saved
+        }
+        // Only those of a backup come with the passwords of a database that is there.
+        try Installation.refuseDatabaseWithoutSecrets(in: directory)
+        if let given {
+            guard given.unicodeScalars.count >= 32 else {
+                throw SettingError("TASKFLOW_SECRET is too short; give the secret that the backup was made under.")
+            }
+            if !otherSecret { try check(secret: given) }
+            return .new(secret: given)
+        }
+        guard otherSecret else {
+            throw SettingError(
+                "the backup is without its secret, and \(directory) has none: put the secrets.json of the installation "
+                    + "into that folder, or set TASKFLOW_SECRET to the one with the fingerprint \(secretFingerprint); "
+                    + "--other-secret if it is lost"
+            )
+        }
+        return .new()
     }
 }
 

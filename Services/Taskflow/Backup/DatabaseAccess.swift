@@ -26,8 +26,8 @@ struct DatabaseAccess {
     enum Use {
         /// It may run.
         case reading
-        /// It must not run; what is missing of its folder is made, with the secrets of the backup if it holds some.
-        case restoring(secrets: String?)
+        /// It must not run; what is missing of its folder is made, with these secrets where it has none.
+        case restoring(secrets: Secrets?)
     }
 
     /// Opens the database for one command.
@@ -36,10 +36,9 @@ struct DatabaseAccess {
         if let administrator = outside.text("TASKFLOW_ADMIN_DATABASE_URL") {
             return try given(administrator, outside)
         }
-        let isThere = access("\(directory)/secrets.json", F_OK) == 0
         switch use {
         case .reading:
-            guard isThere else {
+            guard access("\(directory)/secrets.json", F_OK) == 0 else {
                 throw SettingError(
                     "there is no installation in \(directory): give its --directory, or set TASKFLOW_ADMIN_DATABASE_URL"
                 )
@@ -53,10 +52,7 @@ struct DatabaseAccess {
         case .restoring(let secrets):
             do {
                 let installation = try Installation(directory: directory)
-                if !isThere, let secrets {
-                    try PrivateFiles.write(secrets, to: "\(directory)/secrets.json")
-                }
-                return try await embedded(installation, outside, logger: logger)
+                return try await embedded(installation, outside, newSecrets: secrets, logger: logger)
             } catch is InstallationInUse {
                 throw SettingError("Taskflow is running in \(directory): stop it before its data is replaced")
             }
@@ -126,9 +122,10 @@ struct DatabaseAccess {
     private static func embedded(
         _ installation: Installation,
         _ config: ConfigReader,
+        newSecrets: Secrets? = nil,
         logger: Logger
     ) async throws -> DatabaseAccess {
-        let (secrets, isNew) = try installation.secrets()
+        let (secrets, isNew) = try installation.secrets(orElse: newSecrets)
         let servers = try EmbeddedServers(
             directory: installation.directory,
             administratorPassword: secrets.administrator,

@@ -6,8 +6,8 @@ struct PostgresProgram {
     let path: String
     private let environment: [String: String]
 
-    /// `pg_dump` or `pg_restore` of the newest PostgreSQL that is installed, for the database of `url`.
-    init(_ name: String, url: String) throws {
+    /// `pg_dump` or `pg_restore` of the newest PostgreSQL that is installed, for the database of `url`, or for a file.
+    init(_ name: String, url: String? = nil) throws {
         guard let path = SystemPrograms.postgres(name) else {
             throw StartError(
                 "\(name) is missing: install the package postgresql-client, of the server's version or newer"
@@ -15,7 +15,8 @@ struct PostgresProgram {
         }
         self.path = path
         let outside = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PG") }
-        environment = outside.merging(try PostgresConfiguration.programEnvironment(for: url)) { $1 }
+        let place = try url.map { try PostgresConfiguration.programEnvironment(for: $0) } ?? [:]
+        environment = outside.merging(place) { $1 }
     }
 
     /// What it says about itself.

@@ -122,13 +122,7 @@ struct Backup: AsyncParsableCommand {
                 """
             )
             guard let row = head.first else { throw StartError("the database does not answer") }
-            var migrations: [String: [String]] = [:]
-            for name in ServiceName.keeping {
-                let rows = try await transaction.query(
-                    "SELECT name FROM \(unsafe: name.rawValue).migration ORDER BY name"
-                )
-                migrations[name.rawValue] = try rows.map { try $0.get("name") }
-            }
+            let migrations = try await KnownMigrations.recorded(in: transaction)
             let contents = try await BackupContents.count(in: transaction)
             try program.output(
                 ["--format=custom", "--no-password", "--file=\(folder.dump)"]

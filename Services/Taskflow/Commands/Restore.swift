@@ -17,9 +17,9 @@ struct Restore: AsyncParsableCommand {
               taskflow restore /backups/monday --replace
               taskflow restore /backups/monday --directory /srv/taskflow
 
-            Needs the secret that the backup was made under: secrets.json in --directory, or TASKFLOW_SECRET. A folder \
-            that is not there yet gets the one that was saved by `backup --with-secrets`. Outside of `up` it also needs \
-            TASKFLOW_ADMIN_DATABASE_URL, TASKFLOW_<SERVICE>_DATABASE_URL and TASKFLOW_REDIS_URL.
+            Needs the secret that the backup was made under: secrets.json in --directory; or, for a folder without it, \
+            the one that was saved by `backup --with-secrets`, or TASKFLOW_SECRET. Outside of `up` it needs \
+            TASKFLOW_SECRET, TASKFLOW_ADMIN_DATABASE_URL, TASKFLOW_<SERVICE>_DATABASE_URL and TASKFLOW_REDIS_URL.
 
             What was changed after the backup is lost: people who logged in or were refreshed since then log in again, \
             sessions that were ended since then are open again, mails that were sent since then may be sent again.
@@ -42,19 +42,32 @@ struct Restore: AsyncParsableCommand {
         try await Program.run {
             let backup = BackupFolder(folder)
             let manifest = try BackupManifest.read(in: backup.path)
+            // All that can be refused is refused while nothing has been made, started or dropped yet.
             try manifest.check(backup)
+            try manifest.checkMigrations()
+            let entries = try entries(of: backup.dump)
+            let outside = try Program.settings()
+            var secrets: Secrets?
+            if outside.text("TASKFLOW_ADMIN_DATABASE_URL", secret: true) == nil {
+                secrets = try manifest.secrets(
+                    for: directory,
+                    from: backup,
+                    given: outside.text("TASKFLOW_SECRET", secret: true),
+                    otherSecret: otherSecret
+                )
+            }
             let logger = Program.quietLogger
-            let kept = try? String(contentsOfFile: backup.secrets, encoding: .utf8)
             let database = try await DatabaseAccess.open(
                 directory: directory,
-                for: .restoring(secrets: kept),
+                for: .restoring(secrets: secrets),
                 logger: logger
             )
             do {
                 if !otherSecret { try manifest.check(secret: database.secret) }
+                let pictureFolder = try pictureFolder(of: backup, in: database)
                 let start = ContinuousClock.now
-                try await restore(backup, manifest, into: database, logger: logger)
-                let pictures = try restorePictures(backup, into: database)
+                try await restore(backup, entries, manifest, into: database, logger: logger)
+                let pictures = try pictureFolder.map { try PictureFiles.copyMissing(from: backup.media, to: $0) }
                 let redis = await RedisCleaner.clear(database.config, logger: logger)
                 await database.close()
                 let seconds = (ContinuousClock.now - start).components.seconds
@@ -74,6 +87,7 @@ struct Restore: AsyncParsableCommand {
 
     private func restore(
         _ backup: BackupFolder,
+        _ entries: [String],
         _ manifest: BackupManifest,
         into database: DatabaseAccess,
         logger: Logger
@@ -89,16 +103,11 @@ struct Restore: AsyncParsableCommand {
         let pool = try database.pool(logger: logger)
         try await refuseGuests(pool)
         try await refuseData(pool)
-        // Roles first, since the dump names them as owners; their schemas make room for those of the dump.
-        try await Migrations.run(
-            administrator: database.administrator,
-            passwords: database.passwords,
-            logger: logger
-        )
+        try await makeRoles(database, logger: logger)
         for name in ServiceName.keeping {
             _ = try await pool.query("DROP SCHEMA IF EXISTS \(unsafe: name.rawValue) CASCADE")
         }
-        try restoreDump(backup.dump, by: program)
+        try restoreDump(backup.dump, entries, by: program)
         let found = try await pool.transaction(in: nil) { try await BackupContents.count(in: $0) }
         guard found == manifest.contents else {
             throw StartError(
@@ -113,13 +122,30 @@ struct Restore: AsyncParsableCommand {
         _ = try await pool.query("ANALYZE")
     }
 
+    /// Roles first, since the dump names them as owners; their schemas make room for those of the dump.
+    private func makeRoles(_ database: DatabaseAccess, logger: Logger) async throws {
+        for (service, password) in database.passwords {
+            do {
+                try await Migrations.run(
+                    administrator: database.administrator,
+                    passwords: [service: password],
+                    logger: logger
+                )
+            } catch let error as MigrationError where replace && error.code == .databaseIsNewer {
+                // The way back to the version before: the roles are there by now, and the schema is to be dropped.
+            }
+        }
+    }
+
     /// All of the dump but the index of the search and its function: this server may not be able to have them, and the
     /// migrations that follow make them where it is.
-    private func restoreDump(_ dump: String, by program: PostgresProgram) throws {
+    private func entries(of dump: String) throws -> [String] {
         let left = ["INDEX task task_search ", "FUNCTION task search_candidates(", "FUNCTION search_candidates("]
-        let entries = try program.output(["--list", dump]).split(separator: "\n").filter { entry in
-            !left.contains { entry.contains($0) }
-        }
+        return try PostgresProgram("pg_restore").output(["--list", dump]).split(separator: "\n").map(String.init)
+            .filter { entry in !left.contains { entry.contains($0) } }
+    }
+
+    private func restoreDump(_ dump: String, _ entries: [String], by program: PostgresProgram) throws {
         let list = FileManager.default.temporaryDirectory.appending(path: "taskflow-restore-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: list) }
         try PrivateFiles.write(entries.joined(separator: "\n") + "\n", to: list.path)
@@ -163,11 +189,12 @@ struct Restore: AsyncParsableCommand {
         throw StartError("the database is not empty: it has \(what). --replace drops that, for good")
     }
 
-    private func restorePictures(_ backup: BackupFolder, into database: DatabaseAccess) throws -> Int? {
+    /// Where the pictures of the backup go; nil if there are none in it.
+    private func pictureFolder(of backup: BackupFolder, in database: DatabaseAccess) throws -> String? {
         guard access(backup.media, F_OK) == 0 else { return nil }
         guard let target = database.mediaDirectory else {
             throw SettingError("TASKFLOW_MEDIA_DIRECTORY is not set: the pictures of the backup have nowhere to go")
         }
-        return try PictureFiles.copyMissing(from: backup.media, to: target)
+        return target
     }
 }

@@ -31,29 +31,27 @@ struct Installation {
     /// Where the settings of the last start are kept, so that `taskflow events` and the like find the installation.
     static func settingsFile(in directory: String) -> String { "\(directory)/taskflow.env" }
 
-    /// The installation's own secrets, made at the first start and kept.
-    /// `isNew` says whether they were made just now.
-    func secrets() throws -> (secrets: Secrets, isNew: Bool) {
-        let file = "\(directory)/secrets.json"
-        if let data = FileManager.default.contents(atPath: file) {
-            guard let secrets = try? JSONDecoder().decode(Secrets.self, from: data) else {
-                throw StartError("\(file) cannot be read: restore it from a backup; sessions and links depend on it")
-            }
-            return (secrets, false)
-        }
-        guard access("\(directory)/postgres/PG_VERSION", F_OK) != 0 else {
-            throw StartError(
-                "\(file) is gone but the database is there: restore the file from a backup, or use another --directory"
-            )
-        }
-        let secrets = Secrets(
-            secret: Secrets.random(),
-            administrator: Secrets.random(),
-            services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, Secrets.random()) })
-        )
+    /// The installation's own secrets, made at the first start (or taken from a backup then) and kept.
+    /// `isNew` says whether the folder had none until now.
+    func secrets(orElse given: Secrets? = nil) throws -> (secrets: Secrets, isNew: Bool) {
+        if let secrets = try Secrets.kept(in: directory) { return (secrets, false) }
+        if given == nil { try Installation.refuseDatabaseWithoutSecrets(in: directory) }
+        let secrets = given ?? Secrets.new()
+        let file = Secrets.file(in: directory)
         let data = try JSONEncoder().encode(secrets)
         try PrivateFiles.write(String(decoding: data, as: UTF8.self), to: file)
         return (secrets, true)
+    }
+
+    /// New secrets do not open a database that is there already.
+    static func refuseDatabaseWithoutSecrets(in directory: String) throws {
+        for place in ["\(directory)/postgres", "\(directory)/servers/postgres"]
+        where access("\(place)/PG_VERSION", F_OK) == 0 {
+            throw StartError(
+                "\(Secrets.file(in: directory)) is gone but the database is there: put the file back, from a backup, or "
+                    + "use another --directory"
+            )
+        }
     }
 
     /// The demo login, made at the first start.
@@ -91,6 +89,31 @@ struct Secrets: Codable {
     var administrator: String
     /// Password of each service's role.
     var services: [String: String]
+
+    /// Where an installation keeps them.
+    static func file(in directory: String) -> String { "\(directory)/secrets.json" }
+
+    /// What lies in a folder, an installation's or a backup's; nil if there are none. What cannot be read is refused.
+    static func kept(in directory: String) throws -> Secrets? {
+        let file = file(in: directory)
+        guard access(file, F_OK) == 0 else { return nil }
+        guard
+            let data = FileManager.default.contents(atPath: file),
+            let secrets = try? JSONDecoder().decode(Secrets.self, from: data)
+        else {
+            throw StartError("\(file) cannot be read or is damaged: put a copy back; sessions and links depend on it")
+        }
+        return secrets
+    }
+
+    /// For an installation that has none yet.
+    static func new(secret: String = random()) -> Secrets {
+        Secrets(
+            secret: secret,
+            administrator: random(),
+            services: Dictionary(uniqueKeysWithValues: ServiceName.keeping.map { ($0.rawValue, random()) })
+        )
+    }
 
     /// 32 random bytes in lower-case hex.
     static func random() -> String {
