@@ -73,7 +73,7 @@ struct Up: AsyncParsableCommand {
                     mails: settings["TASKFLOW_MAIL_DIRECTORY"],
                     signUpIsOpen: outside.text("TASKFLOW_SIGNUP") != "closed"
                 )
-                try await parts.run(with: [welcome], logger: logger)
+                try await parts.run(with: [welcome] + running.services, logger: logger)
             } catch {
                 await running.stop()
                 throw error

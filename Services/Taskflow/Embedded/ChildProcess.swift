@@ -9,10 +9,13 @@ final class ChildProcess: Sendable {
     /// The program's name, for messages.
     let name: String
     private let status = Mutex<Int32?>(nil)
+    private let ended: AsyncStream<Never>
+    private let end: AsyncStream<Never>.Continuation
 
     private init(pid: pid_t, name: String) {
         self.pid = pid
         self.name = name
+        (ended, end) = AsyncStream.makeStream()
     }
 
     /// Starts a program, its output going to the end of `log`. Where `setpriv` is there, the kernel sends the child
@@ -46,6 +49,7 @@ final class ChildProcess: Sendable {
             while waitpid(child.pid, &code, 0) == -1 && errno == EINTR {}
             let final = code
             child.status.withLock { $0 = final }
+            child.end.finish()
         }
         started.wait()
         guard let result = outcome.withLock({ $0 }) else { throw StartError("\(name) could not be started") }
@@ -55,13 +59,25 @@ final class ChildProcess: Sendable {
     /// Whether the process still runs.
     var isRunning: Bool { status.withLock { $0 == nil } }
 
-    /// Asks the process to stop and waits until it has, at most `seconds`; then it is killed.
+    /// Waits until it has ended and says how: `exit code 1`, `signal 9`; nil if the task is cancelled before. One at a
+    /// time may wait.
+    func waitForEnd() async -> String? {
+        for await _ in ended {}
+        guard let status = status.withLock({ $0 }) else { return nil }
+        // As WIFEXITED and its like, which are macros of C.
+        return status & 0x7F == 0 ? "exit code \((status >> 8) & 0xFF)" : "signal \(status & 0x7F)"
+    }
+
+    /// Asks the process to stop and waits until it has, at most `seconds`; then it is killed. A cancelled task waits too:
+    /// a server that is killed has more to mend at its next start.
     func stop(signal: Int32, within seconds: Int) async {
         guard isRunning else { return }
         kill(pid, signal)
-        for _ in 0..<(seconds * 20) where isRunning {
-            try? await ContinuousClock().sleep(for: .milliseconds(50))
-        }
+        await Task {
+            for _ in 0..<(seconds * 20) where isRunning {
+                try? await ContinuousClock().sleep(for: .milliseconds(50))
+            }
+        }.value
         if isRunning { kill(pid, SIGKILL) }
     }
 

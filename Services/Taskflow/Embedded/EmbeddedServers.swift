@@ -4,7 +4,7 @@ import Logging
 
 /// A private Postgres cluster and a private Redis for one installation, run from the installed server programs on Unix
 /// sockets.
-struct EmbeddedServers {
+struct EmbeddedServers: Sendable {
     /// Where the servers keep their data.
     let state: String
     /// Where their sockets are.
@@ -64,12 +64,13 @@ struct EmbeddedServers {
     func start(logger: Logger) async throws -> RunningServers {
         try PrivateFiles.makeFolder(sockets, mode: 0o711, owner: postgresAccount)
         try PrivateFiles.makeFolder("\(sockets)/redis", mode: 0o700, owner: redisAccount)
-        let postgres = try await startPostgres(logger: logger)
+        try initializePostgres()
+        let postgres = try await KeptServer(stopSignal: SIGINT, seconds: 30, logger: logger, start: startPostgres)
         do {
-            let redis = try await startRedis(logger: logger)
+            let redis = try await KeptServer(stopSignal: SIGTERM, seconds: 20, logger: logger, start: startRedis)
             return RunningServers(postgres: postgres, redis: redis)
         } catch {
-            await postgres.stop(signal: SIGINT, within: 30)
+            await postgres.stop()
             throw error
         }
     }
@@ -83,25 +84,36 @@ struct EmbeddedServers {
     /// URL of the Redis socket.
     var redisURL: String { "unix://\(sockets)/redis/redis.sock" }
 
-    private func startPostgres(logger: Logger) async throws -> ChildProcess {
-        guard let initdb = SystemPrograms.postgres("initdb"), let server = SystemPrograms.postgres("postgres") else {
+    private static func postgresProgram(_ name: String) throws -> String {
+        guard let path = SystemPrograms.postgres(name) else {
             throw StartError("PostgreSQL's server programs are missing: install the package postgresql")
         }
+        return path
+    }
+
+    /// Makes the cluster if there is none yet.
+    private func initializePostgres() throws {
         let data = "\(state)/postgres"
-        if access("\(data)/PG_VERSION", F_OK) != 0 {
-            try? FileManager.default.removeItem(atPath: data)
-            try PrivateFiles.makeFolder(data, mode: 0o700, owner: postgresAccount)
-            let passwordFile = "\(sockets)/.initdb"
-            try PrivateFiles.write(administratorPassword, to: passwordFile, owner: postgresAccount)
-            defer { unlink(passwordFile) }
-            try SystemPrograms.run(
-                [
-                    initdb, "-D", data, "-U", EmbeddedServers.administrator, "--pwfile=\(passwordFile)",
-                    "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
-                ],
-                as: postgresAccount
-            )
-        }
+        guard access("\(data)/PG_VERSION", F_OK) != 0 else { return }
+        let initdb = try EmbeddedServers.postgresProgram("initdb")
+        try? FileManager.default.removeItem(atPath: data)
+        try PrivateFiles.makeFolder(data, mode: 0o700, owner: postgresAccount)
+        let passwordFile = "\(sockets)/.initdb"
+        try PrivateFiles.write(administratorPassword, to: passwordFile, owner: postgresAccount)
+        defer { unlink(passwordFile) }
+        try SystemPrograms.run(
+            [
+                initdb, "-D", data, "-U", EmbeddedServers.administrator, "--pwfile=\(passwordFile)",
+                "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+            ],
+            as: postgresAccount
+        )
+    }
+
+    /// Also where it has ended by itself; it is never made anew then.
+    private func startPostgres() async throws -> ChildProcess {
+        let server = try EmbeddedServers.postgresProgram("postgres")
+        let data = "\(state)/postgres"
         try await stopLeftover(pidFile: "\(data)/postmaster.pid", signal: SIGINT)
         let child = try ChildProcess.start(
             [
@@ -120,7 +132,7 @@ struct EmbeddedServers {
         return child
     }
 
-    private func startRedis(logger: Logger) async throws -> ChildProcess {
+    private func startRedis() async throws -> ChildProcess {
         guard let server = SystemPrograms.find("redis-server") else {
             throw StartError("redis-server is missing: install the package redis-server")
         }
@@ -162,7 +174,17 @@ struct EmbeddedServers {
         if kill(pid, 0) == 0 { throw StartError("a server left over from before, process \(pid), does not stop") }
     }
 
+    /// Returns once it is ready; otherwise it does not run any more.
     private func wait(for child: ChildProcess, log: String, until isReady: () -> Bool) async throws {
+        do {
+            try await waitUntilReady(child, log, isReady)
+        } catch {
+            await child.stop(signal: SIGTERM, within: 10)
+            throw error
+        }
+    }
+
+    private func waitUntilReady(_ child: ChildProcess, _ log: String, _ isReady: () -> Bool) async throws {
         for _ in 0..<1200 {
             if isReady() { return }
             guard child.isRunning else {
@@ -178,17 +200,5 @@ struct EmbeddedServers {
     private static func isReachable(_ folder: String, by account: SystemAccount) -> Bool {
         (try? SystemPrograms.run(["/usr/bin/test", "-x", folder], as: account)) != nil
             || (try? SystemPrograms.run(["/bin/test", "-x", folder], as: account)) != nil
-    }
-}
-
-/// Both servers, up.
-struct RunningServers {
-    let postgres: ChildProcess
-    let redis: ChildProcess
-
-    /// Stops both and waits; the data stays.
-    func stop() async {
-        await redis.stop(signal: SIGTERM, within: 20)
-        await postgres.stop(signal: SIGINT, within: 30)
     }
 }
