@@ -45,14 +45,14 @@ struct DatabaseAccess {
             }
             do {
                 let installation = try Installation(directory: directory)
-                return try await embedded(installation, outside, logger: logger)
+                return try await embedded(installation, outside, mayBeEmpty: false, logger: logger)
             } catch is InstallationInUse {
                 return try running(directory)
             }
         case .restoring(let secrets):
             do {
                 let installation = try Installation(directory: directory)
-                return try await embedded(installation, outside, newSecrets: secrets, logger: logger)
+                return try await embedded(installation, outside, newSecrets: secrets, mayBeEmpty: true, logger: logger)
             } catch is InstallationInUse {
                 throw SettingError("Taskflow is running in \(directory): stop it before its data is replaced")
             }
@@ -123,13 +123,15 @@ struct DatabaseAccess {
         _ installation: Installation,
         _ config: ConfigReader,
         newSecrets: Secrets? = nil,
+        mayBeEmpty: Bool,
         logger: Logger
     ) async throws -> DatabaseAccess {
         let (secrets, isNew) = try installation.secrets(orElse: newSecrets)
         let servers = try EmbeddedServers(
             directory: installation.directory,
             administratorPassword: secrets.administrator,
-            isNew: isNew
+            isNew: isNew,
+            mayBeEmpty: mayBeEmpty || !installation.hasBeenUp
         )
         let running = try await servers.start(logger: logger)
         return DatabaseAccess(

@@ -34,12 +34,13 @@ struct Up: AsyncParsableCommand {
     func run() async throws {
         try await Program.run {
             let installation = try Installation(directory: directory)
-            let (secrets, isNew) = try installation.secrets()
             let publicPort = try FreePorts.pick(wanted: port, otherwise: 8080)
+            let (secrets, isNew) = try installation.secrets()
             let servers = try EmbeddedServers(
                 directory: installation.directory,
                 administratorPassword: secrets.administrator,
-                isNew: isNew
+                isNew: isNew,
+                mayBeEmpty: !installation.hasBeenUp
             )
 
             let outside = try Program.settings()

@@ -23,8 +23,9 @@ struct EmbeddedServers: Sendable {
     /// not reach the folder (a home closed to others, say) their data is kept in `/var/lib/taskflow` and linked from it.
     ///
     /// - Parameter isNew: whether the folder's secrets were made just now; data left in `/var/lib/taskflow` by a folder of
-    ///   that name which was removed is then put aside, since nobody has its passwords any more.
-    init(directory: String, administratorPassword: String, isNew: Bool) throws {
+    ///   that name which is no more is then left alone, since nobody has its passwords.
+    /// - Parameter mayBeEmpty: whether a cluster is made where there is none.
+    init(directory: String, administratorPassword: String, isNew: Bool, mayBeEmpty: Bool) throws {
         self.administratorPassword = administratorPassword
         if geteuid() == 0 {
             guard let account = SystemAccount(named: "postgres") else {
@@ -39,25 +40,72 @@ struct EmbeddedServers: Sendable {
         let name = SHA256.hash(data: Data(directory.utf8)).prefix(6).map { byte in
             (byte < 16 ? "0" : "") + String(byte, radix: 16)
         }.joined()
-        var state = directory
-        // As root the servers' accounts have to get through; what is secret in the folder has modes of its own.
-        if postgresAccount != nil { chmod(directory, 0o755) }
-        if let postgresAccount, !EmbeddedServers.isReachable(directory, by: postgresAccount) {
-            state = "/var/lib/taskflow/\(name)"
-            try PrivateFiles.makeFolder("/var/lib/taskflow", mode: 0o755, owner: nil)
-            if isNew, access(state, F_OK) == 0 {
-                let aside = "\(state)-\(Int(Date().timeIntervalSince1970))"
-                rename(state, aside)
-                Program.say("Data of a removed installation in \(directory) has been put aside as \(aside).")
-            }
-            try PrivateFiles.makeFolder(state, mode: 0o755, owner: nil)
-            try? FileManager.default.removeItem(atPath: "\(directory)/servers")
-            try? FileManager.default.createSymbolicLink(atPath: "\(directory)/servers", withDestinationPath: state)
-        }
-        self.state = state
+        state = try EmbeddedServers.state(
+            of: directory,
+            elsewhere: "/var/lib/taskflow/\(name)",
+            account: postgresAccount,
+            isNew: isNew,
+            mayBeEmpty: mayBeEmpty
+        )
         // A Unix socket's path holds at most 107 bytes.
         let near = "\(state)/run"
         sockets = near.utf8.count < 80 ? near : "/tmp/taskflow-\(name)"
+    }
+
+    /// Where the data is. What is there decides, before names and modes do: the folder may have been renamed, or opened to
+    /// others since, and nobody wants an empty database then.
+    static func state(
+        of directory: String,
+        elsewhere: String,
+        account: SystemAccount?,
+        isNew: Bool,
+        mayBeEmpty: Bool
+    ) throws -> String {
+        func hasData(_ folder: String) -> Bool { access("\(folder)/postgres/PG_VERSION", F_OK) == 0 }
+        let link = "\(directory)/servers"
+        let linked = try? FileManager.default.destinationOfSymbolicLink(atPath: link)
+        if let linked, hasData(linked) { return try locked(linked) }
+        let isReachable = account.map { EmbeddedServers.isReachable(directory, by: $0) } ?? true
+        if hasData(directory) {
+            guard isReachable else {
+                throw StartError(
+                    "the account \(account?.name ?? "") may not reach the database in \(directory): let others through "
+                        + "that folder and those above it (chmod o+x)"
+                )
+            }
+            return directory
+        }
+        let isElsewhere = !isReachable && !isNew && hasData(elsewhere)
+        guard mayBeEmpty || isElsewhere else {
+            throw StartError(
+                "the database of this installation is not in \(linked ?? directory): put it back, restore a backup, or "
+                    + "use another --directory"
+            )
+        }
+        if isReachable { return directory }
+        try PrivateFiles.makeFolder("/var/lib/taskflow", mode: 0o755, owner: nil)
+        var place = elsewhere
+        if isNew, access(elsewhere, F_OK) == 0 {
+            // Of a folder that had this name; it may have another now.
+            place += "-\(Int(Date().timeIntervalSince1970))"
+            Program.say("The data of another installation, which was in \(directory) before, stays in \(elsewhere).")
+        }
+        try PrivateFiles.makeFolder(place, mode: 0o755, owner: nil)
+        unlink(link)
+        guard symlink(place, link) == 0 else {
+            throw StartError("\(link) could not be made: \(String(cString: strerror(errno)))")
+        }
+        return try locked(place)
+    }
+
+    /// A copy of the folder leads to the same data: one at a time.
+    private static func locked(_ state: String) throws -> String {
+        do {
+            try FolderLock.take("\(state)/lock")
+        } catch let other as FolderInUse {
+            throw InstallationInUse(directory: state, who: other.who)
+        }
+        return state
     }
 
     /// Starts both servers; whichever was started before a failure is stopped again.

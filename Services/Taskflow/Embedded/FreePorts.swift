@@ -6,12 +6,16 @@ enum FreePorts {
     static func pick(wanted: Int?, otherwise: Int) throws -> Int {
         if let wanted {
             guard (1...65_535).contains(wanted) else { throw StartError("--port must be 1 to 65535") }
-            guard isFree(wanted) else {
-                throw StartError("port \(wanted) is taken by another program: give another --port")
+            if let reason = refusal(of: wanted) {
+                throw StartError(
+                    reason == EADDRINUSE
+                        ? "port \(wanted) is taken by another program: give another --port"
+                        : "port \(wanted) cannot be used (\(String(cString: strerror(reason)))): give another --port"
+                )
             }
             return wanted
         }
-        guard let port = (otherwise..<(otherwise + 100)).first(where: isFree) else {
+        guard let port = (otherwise..<(otherwise + 100)).first(where: { refusal(of: $0) == nil }) else {
             throw StartError("no free port from \(otherwise) to \(otherwise + 99): give one with --port")
         }
         return port
@@ -22,21 +26,29 @@ enum FreePorts {
         var sockets: [Int32] = []
         defer { for socket in sockets { close(socket) } }
         return try (0..<count).map { _ in
-            guard let (socket, port) = bound(to: 0) else { throw StartError("no free port on 127.0.0.1") }
-            sockets.append(socket)
-            return port
+            guard case .success(let bound) = bound(to: 0) else { throw StartError("no free port on 127.0.0.1") }
+            sockets.append(bound.socket)
+            return bound.port
         }
     }
 
-    private static func isFree(_ port: Int) -> Bool {
-        guard let (socket, _) = bound(to: port) else { return false }
-        close(socket)
-        return true
+    /// The system's reason why nobody can listen there now, as errno has it; nil if it is free.
+    private static func refusal(of port: Int) -> Int32? {
+        switch bound(to: port) {
+        case .success(let bound):
+            close(bound.socket)
+            return nil
+        case .failure(let refusal): return refusal.reason
+        }
     }
 
-    private static func bound(to port: Int) -> (socket: Int32, port: Int)? {
+    private struct Refusal: Error {
+        let reason: Int32
+    }
+
+    private static func bound(to port: Int) -> Result<(socket: Int32, port: Int), Refusal> {
         let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard socket >= 0 else { return nil }
+        guard socket >= 0 else { return .failure(Refusal(reason: errno)) }
         var yes: Int32 = 1
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
@@ -50,9 +62,10 @@ enum FreePorts {
             }
         }
         guard taken else {
+            let reason = errno
             close(socket)
-            return nil
+            return .failure(Refusal(reason: reason))
         }
-        return (socket, Int(in_port_t(bigEndian: address.sin_port)))
+        return .success((socket, Int(in_port_t(bigEndian: address.sin_port))))
     }
 }

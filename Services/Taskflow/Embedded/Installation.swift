@@ -1,32 +1,36 @@
 import Foundation
+import ServiceKit
 
 /// The folder of a self-contained installation, `.taskflow/`: its secrets, its servers' data, mails and pictures.
 struct Installation {
     /// Absolute path of the folder.
     let directory: String
-    private let lock: Int32
 
     /// Opens or makes the folder; throws if another process runs this installation.
     init(directory: String) throws {
-        try? FileManager.default.createDirectory(
-            atPath: directory,
-            withIntermediateDirectories: true,
-            attributes: [.posixPermissions: 0o700]
-        )
+        guard !directory.isEmpty else { throw SettingError("--directory is empty: give the name of a folder") }
+        // As root the servers' accounts have to get through; what is secret in the folder has modes of its own. A folder
+        // that was there keeps its mode.
+        try PrivateFiles.makeFolders(directory, mode: geteuid() == 0 ? 0o711 : 0o700)
         guard let resolved = realpath(directory, nil) else {
-            throw StartError("\(directory) could not be made: \(String(cString: strerror(errno)))")
+            throw StartError("\(directory) could not be opened: \(String(cString: strerror(errno)))")
         }
         defer { free(resolved) }
         self.directory = String(cString: resolved)
-        lock = open("\(self.directory)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard lock >= 0 else {
-            throw StartError("\(self.directory) cannot be written: \(String(cString: strerror(errno)))")
-        }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
-            throw InstallationInUse(directory: self.directory)
+        do {
+            try FolderLock.take(Installation.lock(in: self.directory))
+        } catch let other as FolderInUse {
+            throw InstallationInUse(directory: self.directory, who: other.who)
         }
     }
+
+    private static func lock(in directory: String) -> String { "\(directory)/lock" }
+
+    /// Whether an installation in that folder is running now.
+    static func isRunning(in directory: String) -> Bool { FolderLock.isTaken(lock(in: directory)) }
+
+    /// Whether it has been up before, and so has a database.
+    var hasBeenUp: Bool { access(Installation.settingsFile(in: directory), F_OK) == 0 }
 
     /// Where the settings of the last start are kept, so that `taskflow events` and the like find the installation.
     static func settingsFile(in directory: String) -> String { "\(directory)/taskflow.env" }
@@ -75,10 +79,9 @@ struct Installation {
 /// Another process runs this installation.
 struct InstallationInUse: Error, CustomStringConvertible {
     let directory: String
+    let who: String
 
-    var description: String {
-        "another Taskflow is running in \(directory): stop it, or give another --directory"
-    }
+    var description: String { "\(who) is running in \(directory): stop it, or give another --directory" }
 }
 
 /// What an installation keeps secret.

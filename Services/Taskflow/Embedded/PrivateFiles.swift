@@ -24,6 +24,29 @@ enum PrivateFiles {
         if let owner, fchown(folder, owner.uid, owner.gid) != 0 { throw failure(path, "given to \(owner.name)") }
     }
 
+    /// Makes a folder that is not there yet, and those above it, as `mkdir -p` does; leaves what is there as it is.
+    ///
+    /// - Parameter mode: of the last one, if it is made.
+    /// - Returns: whether it was made.
+    /// - Throws: ``StartError``.
+    @discardableResult
+    static func makeFolders(_ path: String, mode: mode_t) throws -> Bool {
+        if mkdir(path, mode) == 0 { return true }
+        if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+            try makeFolders(String(path[..<slash]), mode: 0o777)
+            if mkdir(path, mode) == 0 { return true }
+        }
+        let reason = errno
+        var status = stat()
+        if reason == EEXIST {
+            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return false }
+            errno = ENOTDIR
+        } else {
+            errno = reason
+        }
+        throw failure(path, "made")
+    }
+
     /// Puts a file there whole, or leaves what was there: a new file beside it takes its place once it is on the disk.
     /// Whatever was there, a link or a file of a wider mode, is not written into.
     ///
