@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import Failpoints
 import Foundation
+import GatewayService
 import Logging
 import Metrics
 import Postgres
@@ -10,7 +11,9 @@ import ServiceKit
 /// What every command does alike.
 enum Program {
     /// Runs a command's work; an operator's mistake ends it with one line that says what to do, and exit code 1.
-    static func run(_ work: () async throws -> Void) async throws {
+    ///
+    /// - Parameter role: what the work needs of Postgres, for when it is refused.
+    static func run(_ role: NeededRole? = nil, _ work: () async throws -> Void) async throws {
         do {
             #if DEBUG
             try Failpoint.arm(ProcessInfo.processInfo.environment["TASKFLOW_FAILPOINT"] ?? "")
@@ -22,14 +25,21 @@ enum Program {
             fail(error.description)
         } catch let error as InstallationInUse {
             fail(error.description)
+        } catch let error as MigrationError where error.code == .databaseIsNewer {
+            fail(KnownMigrations.newer(error.description))
         } catch let error as MigrationError {
             fail(error.description)
         } catch let error as PostgresError {
-            fail("Postgres: \(error.message.split(separator: "\n").joined(separator: " "))")
+            fail(role?.line(of: error) ?? "Postgres: \(error.line)")
+        } catch let error as GatewayConfigurationError {
+            fail(error.description)
         } catch let error as FailpointMistake {
             fail(error.description)
         } catch let error as APIFailure {
             fail(error.description)
+        } catch where !(error is ExitCode || error is CleanExit || error is ValidationError) {
+            // Not foreseen; yet it is one line, and says whose.
+            fail(String(describing: error))
         }
     }
 
@@ -76,6 +86,24 @@ enum Program {
     static func fail(_ line: String) -> Never {
         try? FileHandle.standardError.write(contentsOf: Data("taskflow: \(line)\n".utf8))
         Foundation.exit(1)
+    }
+}
+
+/// The role of Postgres that a command needs, and the setting that names it.
+struct NeededRole {
+    private let setting: String
+    private let what: String
+
+    init(_ setting: String, _ what: String) {
+        self.setting = setting
+        self.what = what
+    }
+
+    /// What Postgres has said, and what to do; the setting is named where it is given.
+    func line(of error: PostgresError) -> String {
+        let isGiven = (try? Program.settings())?.text(setting, secret: true) != nil
+        let said = isGiven ? "\(setting): \(error.line)" : "Postgres: \(error.line)"
+        return error.sqlState == "42501" ? "\(said); it has to be \(what)" : said
     }
 }
 

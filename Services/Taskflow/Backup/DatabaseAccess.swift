@@ -22,6 +22,12 @@ struct DatabaseAccess {
     private let servers: RunningServers?
     private let installation: Installation?
 
+    /// What has to stand in the setting, where it is given.
+    static let neededRole = NeededRole(
+        "TASKFLOW_ADMIN_DATABASE_URL",
+        "a superuser, or a role with BYPASSRLS that may read all schemas"
+    )
+
     /// What the installation may be doing meanwhile.
     enum Use {
         /// It may run.
@@ -72,21 +78,19 @@ struct DatabaseAccess {
 
     private static func given(_ administrator: String, _ config: ConfigReader) throws -> DatabaseAccess {
         var passwords: [String: String] = [:]
+        _ = try DatabaseURL("TASKFLOW_ADMIN_DATABASE_URL", administrator)
         let place = try PostgresConfiguration.place(of: administrator)
         for name in ServiceName.keeping {
-            let prefix = "TASKFLOW_\(name.rawValue.uppercased())"
-            // Behind a pooler it is the other that says where the database is.
-            let direct = "\(prefix)_DIRECT_DATABASE_URL"
-            let key = config.text(direct, secret: true) == nil ? "\(prefix)_DATABASE_URL" : direct
-            guard let url = config.text(key, secret: true) else { continue }
-            let other = try PostgresConfiguration.place(of: url)
+            guard let login = try ServiceLogin(name, config) else { continue }
+            _ = try DatabaseURL(login.place.setting, login.place.url)
+            let other = try PostgresConfiguration.place(of: login.place.url)
             guard other == place else {
                 throw SettingError(
-                    "\(key) is in \(other) and TASKFLOW_ADMIN_DATABASE_URL in \(place): this works on one database that "
+                    "\(login.place.setting) is in \(other) and TASKFLOW_ADMIN_DATABASE_URL in \(place): this works on one database that "
                         + "holds all services; where each has its own, use pg_dump and pg_restore on each of them"
                 )
             }
-            passwords[name.rawValue] = URLComponents(string: url)?.password?.removingPercentEncoding
+            passwords[name.rawValue] = login.role.password
         }
         return DatabaseAccess(
             administrator: administrator,

@@ -16,6 +16,21 @@ enum KnownMigrations {
         return recorded
     }
 
+    /// Refuses a database that a newer program has migrated.
+    static func refuseNewer(_ pool: PostgresPool) async throws {
+        try refuseNewer(try await pool.transaction(in: nil) { try await recorded(in: $0) })
+    }
+
+    /// The same of what it has run.
+    static func refuseNewer(_ recorded: [String: [String]]) throws {
+        if let unknown = unknown(recorded) { throw StartError(newer(unknown)) }
+    }
+
+    /// The line for it.
+    static func newer(_ what: String) -> String {
+        "the database is of a newer Taskflow (\(what)): use that version or a newer one"
+    }
+
     /// What of it this program does not know, for a message: `auth has run V0999_future`; nil if it knows all.
     static func unknown(_ recorded: [String: [String]]) -> String? {
         let unknown = recorded.keys.sorted().compactMap { service -> String? in

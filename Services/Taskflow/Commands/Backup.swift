@@ -38,7 +38,7 @@ struct Backup: AsyncParsableCommand {
     var withSecrets = false
 
     func run() async throws {
-        try await Program.run {
+        try await Program.run(DatabaseAccess.neededRole) {
             let target = BackupFolder(folder)
             guard access(target.path, F_OK) != 0 else {
                 throw StartError("\(target.path) is there already: give the name of a folder that is to be made")
@@ -123,6 +123,7 @@ struct Backup: AsyncParsableCommand {
             )
             guard let row = head.first else { throw StartError("the database does not answer") }
             let migrations = try await KnownMigrations.recorded(in: transaction)
+            try KnownMigrations.refuseNewer(migrations)
             let contents = try await BackupContents.count(in: transaction)
             try program.output(
                 ["--format=custom", "--no-password", "--file=\(folder.dump)"]

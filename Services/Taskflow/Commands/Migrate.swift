@@ -20,7 +20,11 @@ struct Migrate: AsyncParsableCommand {
     var services: [ServiceName] = []
 
     func run() async throws {
-        try await Program.run {
+        let needed = NeededRole("TASKFLOW_ADMIN_DATABASE_URL", "a role with CREATEROLE, and CREATE on the database")
+        try await Program.run(needed) {
+            guard !services.contains(.gateway) else {
+                throw SettingError("the gateway keeps no data: migrate the other services")
+            }
             let config = try Program.settings()
             let logger = try Program.bootstrap(config)
             let administrator = try config.required(
@@ -28,24 +32,40 @@ struct Migrate: AsyncParsableCommand {
                 secret: true,
                 "a URL of a role that may create roles and schemas"
             )
-            var passwords: [String: String] = [:]
-            for name in ServiceName.keeping where services.isEmpty || services.contains(name) {
-                let url = try config.required(
-                    "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL",
-                    secret: true,
-                    "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE"
-                )
-                guard let password = URLComponents(string: url)?.password, !password.isEmpty else {
-                    throw SettingError(
-                        "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL has no password: write it as "
-                            + "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE"
-                    )
-                }
-                passwords[name.rawValue] = password.removingPercentEncoding ?? password
-            }
+            let chosen = ServiceName.keeping.filter { services.isEmpty || services.contains($0) }
+            let passwords = try Migrate.passwords(of: chosen, config, administrator: administrator)
             try await Migrations.run(administrator: administrator, passwords: passwords, logger: logger)
             Program.say("The database is up to date.")
         }
+    }
+
+    /// What each service's role is given: the password in its URL, which has to be of that role and of this database.
+    static func passwords(
+        of services: [ServiceName],
+        _ config: ConfigReader,
+        administrator: String
+    ) throws -> [String: String] {
+        let own = try DatabaseURL("TASKFLOW_ADMIN_DATABASE_URL", administrator)
+        var passwords: [String: String] = [:]
+        for name in services {
+            let form = "postgresql://\(name.role):PASSWORD@HOST/DATABASE"
+            guard let login = try ServiceLogin(name, config) else {
+                throw SettingError("\(name.prefix)_DATABASE_URL is not set; set it to \(form).")
+            }
+            // Only the name: the administrator may know the server by another address.
+            let place = try DatabaseURL(login.place.setting, login.place.url)
+            guard place.database == own.database else {
+                throw SettingError(
+                    "\(place.setting) is of the database \(place.database ?? ""), and \(own.setting) of "
+                        + "\(own.database ?? ""): the schema would be made where the service does not look"
+                )
+            }
+            guard let password = login.role.password, !password.isEmpty else {
+                throw SettingError("\(login.role.setting) has no password: write it as \(form)")
+            }
+            passwords[name.rawValue] = password
+        }
+        return passwords
     }
 }
 

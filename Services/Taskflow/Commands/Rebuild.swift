@@ -34,11 +34,12 @@ struct Rebuild: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await Program.run {
+        try await Program.run(DatabaseAccess.neededRole) {
             let logger = Program.quietLogger
             let database = try await DatabaseAccess.open(directory: target.directory, for: .reading, logger: logger)
             do {
                 let pool = try database.pool(isolation: "read committed", logger: logger)
+                try await KnownMigrations.refuseNewer(pool)
                 try await rebuild(Rebuilding(service: service, pool: pool))
                 await database.close()
             } catch {

@@ -39,7 +39,7 @@ struct Restore: AsyncParsableCommand {
     var otherSecret = false
 
     func run() async throws {
-        try await Program.run {
+        try await Program.run(DatabaseAccess.neededRole) {
             let backup = BackupFolder(folder)
             let manifest = try BackupManifest.read(in: backup.path)
             // All that can be refused is refused while nothing has been made, started or dropped yet.
@@ -94,8 +94,8 @@ struct Restore: AsyncParsableCommand {
     ) async throws {
         for name in ServiceName.keeping where database.passwords[name.rawValue]?.isEmpty != false {
             throw SettingError(
-                "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL is not set; set it to "
-                    + "postgresql://\(name.rawValue)_app:PASSWORD@HOST/DATABASE."
+                "\(name.prefix)_DATABASE_URL has no password, or is not set; set it to "
+                    + "postgresql://\(name.role):PASSWORD@HOST/DATABASE."
             )
         }
         let program = try PostgresProgram("pg_restore", url: database.administrator)
@@ -156,7 +156,7 @@ struct Restore: AsyncParsableCommand {
 
     /// Services that go on would write into what is being replaced, and keep in mind what is no more.
     private func refuseGuests(_ pool: PostgresPool) async throws {
-        let roles = ServiceName.keeping.map { "\($0.rawValue)_app" }
+        let roles = ServiceName.keeping.map(\.role)
         let rows = try await pool.query(
             """
             SELECT usename::text AS role, count(*) AS connections FROM pg_stat_activity

@@ -34,12 +34,14 @@ struct Verify: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await Program.run {
+        try await Program.run(DatabaseAccess.neededRole) {
             let logger = Program.quietLogger
             let database = try await DatabaseAccess.open(directory: directory, for: .reading, logger: logger)
             let report: Report
             do {
-                report = try await verify(try database.pool(logger: logger))
+                let pool = try database.pool(logger: logger)
+                try await KnownMigrations.refuseNewer(pool)
+                report = try await verify(pool)
                 await database.close()
             } catch {
                 await database.close()
