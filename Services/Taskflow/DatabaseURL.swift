@@ -60,7 +60,7 @@ extension PostgresError {
     /// The server's words for an operator, on one line: without the place in the server's own source or in our statement.
     var line: String {
         message.split(separator: "\n").map { $0.trimmingPrefix { $0 == " " } }
-            .filter { !$0.hasPrefix("LOCATION:") && !$0.hasPrefix("LINE ") && !$0.allSatisfy { $0 == "^" || $0 == " " } }
+            .filter { !$0.hasPrefix("LOCATION:") && !$0.hasPrefix("LINE ") && $0 != "^" }
             .joined(separator: " ")
             .replacing("ERROR:  ", with: "").replacing("FATAL:  ", with: "")
     }

@@ -37,8 +37,8 @@ enum Program {
             fail(error.description)
         } catch let error as APIFailure {
             fail(error.description)
-        } catch where !(error is ExitCode || error is CleanExit || error is ValidationError) {
-            // Not foreseen; yet it is one line, and says whose.
+        } catch let error where !(error is ExitCode || error is CleanExit || error is ValidationError) {
+            // Not foreseen; it says at least whose it is.
             fail(String(describing: error))
         }
     }
@@ -54,10 +54,33 @@ enum Program {
         } else if let path = environment["TASKFLOW_SETTINGS_FILE"] {
             throw SettingError("\(path), named by TASKFLOW_SETTINGS_FILE, cannot be read; make it readable.")
         }
+        // A folder of that name is somebody else's: Python's environments are called so.
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: ".env", isDirectory: &isFolder), !isFolder.boolValue,
+            access(".env", R_OK) != 0
+        {
+            throw SettingError(".env in this folder cannot be read; make it readable, or start somewhere else.")
+        }
         return try Settings.reader(
             overrides: overrides,
             environment: file.merging(environment) { _, outside in outside }
         )
+    }
+
+    /// Settings for a command that works on what is running: an installation started by `up`, or what the settings from
+    /// outside name.
+    static func settings(running directory: String) throws -> ConfigReader {
+        let config = try settings(installation: directory)
+        // With a secret from outside it is not the folder that counts.
+        if try settings().text("TASKFLOW_SECRET", secret: true) != nil { return config }
+        guard access(Installation.settingsFile(in: directory), F_OK) == 0 else {
+            throw SettingError(
+                "there is no installation in \(directory.isEmpty ? "a folder without a name" : directory): give its "
+                    + "--directory, or TASKFLOW_SECRET and the other settings that --help names"
+            )
+        }
+        try Installation.refuseStopped(in: directory)
+        return config
     }
 
     /// Logs and metrics of the process; once, before anything else is made.

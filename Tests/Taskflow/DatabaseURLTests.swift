@@ -9,7 +9,10 @@ import Testing
 @Suite struct DatabaseURLTests {
     private let administrator = "postgresql://admin:secret@localhost/taskflow"
 
-    private func passwords(_ settings: [String: String], of services: [ServiceName] = [.task]) throws -> [String: String] {
+    private func passwords(
+        _ settings: [String: String],
+        of services: [ServiceName] = [.task]
+    ) throws -> [String: String] {
         try Migrate.passwords(of: services, Settings.fixed(settings), administrator: administrator)
     }
 

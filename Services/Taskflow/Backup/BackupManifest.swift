@@ -145,8 +145,27 @@ struct BackupFolder {
     var media: String { "\(path)/media" }
     var secrets: String { "\(path)/secrets.json" }
 
-    /// Where it is written before it is whole.
-    var partial: BackupFolder { BackupFolder("\(path).partial") }
+    /// Held while it is written.
+    var lock: String { "\(path)/lock" }
+
+    /// Makes the place where it is written until it is whole, and empties it of what a backup that was broken off has left
+    /// there; refuses if another is being written.
+    func claim() throws -> BackupFolder {
+        let partial = BackupFolder("\(path).partial")
+        try PrivateFiles.makeFolders(partial.path, mode: 0o700)
+        try PrivateFiles.makeFolder(partial.path, mode: 0o700, owner: nil)
+        do {
+            try FolderLock.take(partial.lock)
+        } catch let other as FolderInUse {
+            throw StartError("\(other.who) is writing a backup to \(path): wait for it, or give another folder")
+        }
+        let files = FileManager.default
+        for name in try files.contentsOfDirectory(atPath: partial.path) {
+            let leftover = "\(partial.path)/\(name)"
+            if leftover != partial.lock { try files.removeItem(atPath: leftover) }
+        }
+        return partial
+    }
 }
 
 /// How many rows there are of what people would miss, and how far the logs go.

@@ -58,7 +58,7 @@ enum PictureFiles {
     /// Copies what the target does not have yet; how many files it has then. A file that goes away meanwhile is let go.
     static func copyMissing(from source: String, to target: String) throws -> Int {
         let files = FileManager.default
-        try files.createDirectory(atPath: target, withIntermediateDirectories: true)
+        try PrivateFiles.makeFolders(target, mode: 0o755)
         guard let names = files.enumerator(atPath: source) else { return 0 }
         for case let name as String in names {
             let (from, to) = ("\(source)/\(name)", "\(target)/\(name)")

@@ -37,6 +37,10 @@ struct Backup: AsyncParsableCommand {
     @Flag(help: "Put the installation's secrets into the folder.")
     var withSecrets = false
 
+    func validate() throws {
+        guard !folder.isEmpty else { throw ValidationError("give the name of the folder to make") }
+    }
+
     func run() async throws {
         try await Program.run(DatabaseAccess.neededRole) {
             let target = BackupFolder(folder)
@@ -46,7 +50,14 @@ struct Backup: AsyncParsableCommand {
             let logger = Program.quietLogger
             let database = try await DatabaseAccess.open(directory: directory, for: .reading, logger: logger)
             do {
-                let manifest = try await write(database, to: target, logger: logger)
+                let partial = try target.claim()
+                let manifest: BackupManifest
+                do {
+                    manifest = try await write(database, to: target, partial, logger: logger)
+                } catch {
+                    try? FileManager.default.removeItem(atPath: partial.path)
+                    throw error
+                }
                 await database.close()
                 Program.say(
                     """
@@ -57,7 +68,6 @@ struct Backup: AsyncParsableCommand {
                 )
             } catch {
                 await database.close()
-                try? FileManager.default.removeItem(atPath: target.partial.path)
                 throw error
             }
         }
@@ -67,20 +77,9 @@ struct Backup: AsyncParsableCommand {
     private func write(
         _ database: DatabaseAccess,
         to target: BackupFolder,
+        _ partial: BackupFolder,
         logger: Logger
     ) async throws -> BackupManifest {
-        let partial = target.partial
-        let files = FileManager.default
-        try? files.removeItem(atPath: partial.path)
-        do {
-            try files.createDirectory(
-                atPath: partial.path,
-                withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700]
-            )
-        } catch {
-            throw StartError("\(partial.path) could not be made: \(error.localizedDescription)")
-        }
         let pictures = media ? try source(database) : nil
         // Twice: a picture of the dump's moment may be gone after it, or may not have been there before it.
         if let pictures { _ = try PictureFiles.copyMissing(from: pictures, to: partial.media) }
@@ -90,6 +89,7 @@ struct Backup: AsyncParsableCommand {
             try PrivateFiles.write(try secrets(of: database), to: partial.secrets)
         }
         try manifest.write(to: partial.manifest)
+        unlink(partial.lock)
         guard rename(partial.path, target.path) == 0 else {
             throw StartError("\(target.path) could not be made: \(String(cString: strerror(errno)))")
         }
@@ -97,6 +97,10 @@ struct Backup: AsyncParsableCommand {
     }
 
     private func source(_ database: DatabaseAccess) throws -> String {
+        // The folder of an installation is made with its first picture.
+        if let own = database.directory.map({ "\($0)/media" }), database.mediaDirectory == own, access(own, F_OK) != 0 {
+            return own
+        }
         guard let folder = database.mediaDirectory, access(folder, R_OK) == 0 else {
             throw SettingError(
                 "the pictures are not on this machine (\(database.mediaDirectory ?? "TASKFLOW_MEDIA_DIRECTORY is not set"))"

@@ -42,12 +42,12 @@ struct Demo: AsyncParsableCommand {
 
     func run() async throws {
         try await Program.run {
-            let origin = url ?? installedURL() ?? "http://127.0.0.1:8080"
+            let origin = try origin()
             let http = HTTPClient(eventLoopGroupProvider: .singleton)
             do {
                 let filler = DemoFiller(
                     http: http,
-                    origin: origin.hasSuffix("/") ? String(origin.dropLast()) : origin,
+                    origin: origin,
                     password: password ?? String(Secrets.random().prefix(20)),
                     seed: seed
                 )
@@ -74,11 +74,25 @@ struct Demo: AsyncParsableCommand {
         }
     }
 
-    private func installedURL() -> String? {
+    /// Where to work; what is wrong with `--url` is said without it, since it may hold a password.
+    func origin() throws -> String {
+        guard let url else { return try installedURL() ?? "http://127.0.0.1:8080" }
+        let parts = URLComponents(string: url)
+        guard
+            let parts, parts.scheme == "http" || parts.scheme == "https", parts.host?.isEmpty == false,
+            parts.path.isEmpty || parts.path == "/", parts.user == nil, parts.password == nil, parts.query == nil,
+            parts.fragment == nil
+        else {
+            throw SettingError("--url is scheme, host and port only: https://taskflow.example")
+        }
+        return url.hasSuffix("/") ? String(url.dropLast()) : url
+    }
+
+    private func installedURL() throws -> String? {
         guard
             let text = try? String(contentsOfFile: Installation.settingsFile(in: directory), encoding: .utf8)
         else { return nil }
-        let prefix = "TASKFLOW_GATEWAY_LISTEN="
-        return text.split(separator: "\n").first { $0.hasPrefix(prefix) }.map { "http://" + $0.dropFirst(prefix.count) }
+        try Installation.refuseStopped(in: directory)
+        return SettingsFile.parse(text)["TASKFLOW_GATEWAY_LISTEN"].map { "http://\($0)" }
     }
 }

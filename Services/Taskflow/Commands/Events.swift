@@ -1,6 +1,7 @@
 import ArgumentParser
 import AsyncHTTPClient
 import Configuration
+import Events
 import Foundation
 import NIOCore
 import NIOHTTP1
@@ -28,7 +29,7 @@ struct Events: AsyncParsableCommand {
         @Option(help: "The folder of the installation started by `taskflow up`.")
         var directory = ".taskflow"
 
-        func config() throws -> ConfigReader { try Program.settings(installation: directory) }
+        func config() throws -> ConfigReader { try Program.settings(running: directory) }
     }
 
     struct Status: AsyncParsableCommand {
@@ -40,14 +41,17 @@ struct Events: AsyncParsableCommand {
         func run() async throws {
             try await Program.run {
                 let config = try target.config()
+                var answers = 0
                 for name in ServiceName.keeping {
                     do {
                         let answer = try await InternalCall(name, config).send("GET", "/internal/log/status")
                         Program.say("\(name.rawValue)\n\(Events.indented(answer))")
+                        answers += 1
                     } catch let failure as APIFailure {
                         Program.say("\(name.rawValue)\n  \(failure.description)")
                     }
                 }
+                if answers == 0 { throw ExitCode(1) }
             }
         }
     }
@@ -77,6 +81,8 @@ struct Events: AsyncParsableCommand {
         @Argument(help: "The service that parked it.") var service: ServiceName
         @Argument(help: "The event's place: project.07:1234.") var position: String
 
+        func validate() throws { try Events.check(service, position) }
+
         func run() async throws { try await Events.decide("retry", service, position, target) }
     }
 
@@ -87,6 +93,8 @@ struct Events: AsyncParsableCommand {
         @OptionGroup var target: Target
         @Argument(help: "The service that parked it.") var service: ServiceName
         @Argument(help: "The event's place: project.07:1234.") var position: String
+
+        func validate() throws { try Events.check(service, position) }
 
         func run() async throws { try await Events.decide("drop", service, position, target) }
     }
@@ -100,18 +108,49 @@ struct Events: AsyncParsableCommand {
         @Option(help: "Print what comes after this number.") var after: Int64 = 0
         @Option(help: "At most so many, 1 to 1000.") var limit = 100
 
+        func validate() throws {
+            guard after >= 0 else { throw ValidationError("--after is 0 or more") }
+            guard (1...1000).contains(limit) else { throw ValidationError("--limit is 1 to 1000") }
+            _ = try Events.producer(of: stream)
+        }
+
         func run() async throws {
             try await Program.run {
-                guard
-                    let producer = stream.split(separator: ".").first.flatMap({ ServiceName(rawValue: String($0)) })
-                else { throw SettingError("\(stream) is no stream: write it as project.07") }
-                let answer = try await InternalCall(producer, try target.config()).send(
+                let call = try InternalCall(try Events.producer(of: stream), try target.config())
+                let answer = try await call.send(
                     "GET",
                     "/internal/events?stream=\(stream)&after=\(after)&limit=\(limit)"
                 )
                 for event in answer.elements ?? [] { Program.say(String(decoding: event.encoded(), as: UTF8.self)) }
             }
         }
+    }
+
+    /// Whose stream it is; throws what to write if it is none.
+    private static func producer(of stream: String) throws -> ServiceName {
+        let parts = stream.split(separator: ".", omittingEmptySubsequences: false)
+        guard
+            parts.count == 2, Producer(rawValue: String(parts[0])) != nil,
+            let producer = ServiceName(rawValue: String(parts[0])),
+            parts[1].count == 2, let shard = Int(parts[1]), (0..<Shard.count).contains(shard)
+        else {
+            throw ValidationError(
+                "\(stream) is no stream: write it as project.07; \(Producer.allCases.map(\.rawValue).joined(separator: ", ")) "
+                    + "have 00 to \(Shard.count - 1)"
+            )
+        }
+        return producer
+    }
+
+    private static func check(_ service: ServiceName, _ position: String) throws {
+        guard service != .gateway else {
+            throw ValidationError("the gateway reads no events; name the service that parked it")
+        }
+        let parts = position.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let number = Int64(parts[1]), number > 0 else {
+            throw ValidationError("\(position) is no place in the log: write it as project.07:1234")
+        }
+        _ = try producer(of: String(parts[0]))
     }
 
     private static func decide(
@@ -121,15 +160,15 @@ struct Events: AsyncParsableCommand {
         _ target: Target
     ) async throws {
         try await Program.run {
-            let parts = position.split(separator: ":")
-            guard parts.count == 2, Int64(parts[1]) != nil else {
-                throw SettingError("\(position) is no place in the log: write it as project.07:1234")
+            let path = position.replacing(":", with: "/")
+            let call = try InternalCall(service, try target.config())
+            do {
+                Program.say(line(try await call.send("POST", "/internal/log/parked/\(path)/\(decision)")))
+            } catch let failure as APIFailure where failure.status == 404 {
+                throw SettingError(
+                    "\(service.rawValue) has parked nothing at \(position): `taskflow events parked` says what is"
+                )
             }
-            let answer = try await InternalCall(service, try target.config()).send(
-                "POST",
-                "/internal/log/parked/\(parts[0])/\(parts[1])/\(decision)"
-            )
-            Program.say(line(answer))
         }
     }
 
@@ -154,11 +193,13 @@ struct Events: AsyncParsableCommand {
 
 /// A call to a service's internal routes with the installation's credential.
 struct InternalCall {
+    private let service: ServiceName
     private let origin: String
     private let credential: String
 
     init(_ service: ServiceName, _ config: ConfigReader) throws {
         let settings = try InstallationSettings(config)
+        self.service = service
         origin = settings.url(of: service.rawValue)
         credential = settings.secrets.serviceCredential
     }
@@ -172,7 +213,11 @@ struct InternalCall {
         do {
             response = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
         } catch {
-            throw APIFailure(status: 0, code: "unreachable", description: "\(origin) does not answer")
+            throw APIFailure(
+                status: 0,
+                code: "unreachable",
+                description: "\(service.rawValue) does not answer at \(origin): start it, or mend \(service.prefix)_URL"
+            )
         }
         let body = try await response.body.collect(upTo: 64 << 20)
         let json = (try? JSON(parsing: Array(body.readableBytesView))) ?? .null

@@ -28,7 +28,7 @@ struct Keys: AsyncParsableCommand {
         func open() throws -> (ConfigReader, Logger) {
             var logger = Logger(label: "taskflow")
             logger.logLevel = .error
-            return (try Program.settings(installation: directory), logger)
+            return (try Program.settings(running: directory), logger)
         }
     }
 

@@ -38,6 +38,10 @@ struct Restore: AsyncParsableCommand {
     @Flag(help: "Restore although the secret is another one: everybody logs in again, links in mails are void.")
     var otherSecret = false
 
+    func validate() throws {
+        guard !folder.isEmpty else { throw ValidationError("give the folder of a backup") }
+    }
+
     func run() async throws {
         try await Program.run(DatabaseAccess.neededRole) {
             let backup = BackupFolder(folder)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import ServiceKit
 
 /// `taskflow secrets`: what a deployment of containers needs to keep secret, made once.
 struct MakeSecrets: AsyncParsableCommand {
@@ -19,8 +20,20 @@ struct MakeSecrets: AsyncParsableCommand {
     @Option(help: "host:port of Postgres as the services see it.")
     var postgres = "postgres:5432"
 
+    func validate() throws {
+        guard !directory.isEmpty else { throw ValidationError("give the name of a folder") }
+        let parts = postgres.split(separator: ":", omittingEmptySubsequences: false)
+        let isName = !(parts.first ?? "").isEmpty && !postgres.contains { " /@?#'\"\\".contains($0) || $0.isWhitespace }
+        guard isName, parts.count == 1 || parts.count == 2 && UInt16(parts[1]) ?? 0 > 0 else {
+            throw ValidationError("--postgres is host:port, such as postgres:5432")
+        }
+    }
+
     func run() async throws {
         try await Program.run {
+            guard access(directory, F_OK) == 0 else {
+                throw SettingError("there is no folder \(directory): make it first")
+            }
             let file = "\(directory)/taskflow.env"
             let kept = (try? String(contentsOfFile: file, encoding: .utf8)).map(SettingsFile.parse) ?? [:]
             let given = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
@@ -32,7 +45,11 @@ struct MakeSecrets: AsyncParsableCommand {
                 return "postgresql://\(role):\(escaped)@\(postgres)/taskflow"
             }
             var settings = kept
-            settings["TASKFLOW_SECRET"] = given["TASKFLOW_SECRET"] ?? kept["TASKFLOW_SECRET"] ?? Secrets.random()
+            let secret = given["TASKFLOW_SECRET"] ?? kept["TASKFLOW_SECRET"] ?? Secrets.random()
+            guard secret.unicodeScalars.count >= 32 else {
+                throw SettingError("TASKFLOW_SECRET is too short; give at least 32 random characters, or none.")
+            }
+            settings["TASKFLOW_SECRET"] = secret
             settings["TASKFLOW_ADMIN_DATABASE_URL"] = url(EmbeddedServers.administrator, password)
             for name in ServiceName.keeping {
                 let key = "TASKFLOW_\(name.rawValue.uppercased())_DATABASE_URL"

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Configuration
 import Failpoints
+import Foundation
 import GatewayService
 import Logging
 import ServiceKit
@@ -33,6 +34,7 @@ struct Serve: AsyncParsableCommand {
         try await Program.run {
             let config = try Program.settings()
             let logger = try Program.bootstrap(config)
+            try Parts.checkFolders(of: chosen, config)
             let parts = try Parts(chosen, config: config, logger: logger)
             try await parts.run(logger: logger)
         }
@@ -69,6 +71,29 @@ struct Parts {
             }
         }
         self.services = services
+    }
+
+    /// Makes the folders that settings name for pictures and mails, so that a mistake is found before anything runs and not
+    /// by the first of them, which somebody waits for.
+    static func checkFolders(of names: [ServiceName], _ config: ConfigReader) throws {
+        let settings = [
+            (ServiceName.organization, "TASKFLOW_MEDIA_DIRECTORY", "TASKFLOW_CLOUDINARY_CLOUD", mode_t(0o755)),
+            // Mails hold links that set passwords.
+            (.notification, "TASKFLOW_MAIL_DIRECTORY", "TASKFLOW_SMTP_URL", 0o700),
+        ]
+        for (service, setting, instead, mode) in settings {
+            guard
+                names.contains(service), config.text(instead, secret: true) == nil, let folder = config.text(setting)
+            else { continue }
+            do {
+                try PrivateFiles.makeFolders(folder, mode: mode)
+            } catch let error as StartError {
+                throw SettingError("\(setting): \(error.description)")
+            }
+            guard access(folder, W_OK | X_OK) == 0 else {
+                throw SettingError("\(setting): \(folder) cannot be written: \(String(cString: strerror(errno)))")
+            }
+        }
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; returns normally after a graceful shutdown.

@@ -53,6 +53,7 @@ struct Up: AsyncParsableCommand {
             )
             let config = try Program.settings(overrides: settings)
             let logger = try Program.bootstrap(config)
+            try Parts.checkFolders(of: ServiceName.allCases, config)
             Program.say("Starting Taskflow in \(installation.directory) ...")
             // Until the services take signals over, a Ctrl-C must not leave the servers behind.
             let interrupted = InterruptWatch()

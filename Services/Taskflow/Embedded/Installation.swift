@@ -11,7 +11,7 @@ struct Installation {
         guard !directory.isEmpty else { throw SettingError("--directory is empty: give the name of a folder") }
         // As root the servers' accounts have to get through; what is secret in the folder has modes of its own. A folder
         // that was there keeps its mode.
-        try PrivateFiles.makeFolders(directory, mode: geteuid() == 0 ? 0o711 : 0o700)
+        if try PrivateFiles.makeFolders(directory, mode: 0o700), geteuid() == 0 { chmod(directory, 0o755) }
         guard let resolved = realpath(directory, nil) else {
             throw StartError("\(directory) could not be opened: \(String(cString: strerror(errno)))")
         }
@@ -28,6 +28,13 @@ struct Installation {
 
     /// Whether an installation in that folder is running now.
     static func isRunning(in directory: String) -> Bool { FolderLock.isTaken(lock(in: directory)) }
+
+    /// For commands that need it running.
+    static func refuseStopped(in directory: String) throws {
+        guard isRunning(in: directory) else {
+            throw SettingError("Taskflow is not running in \(directory): start it with `taskflow up`")
+        }
+    }
 
     /// Whether it has been up before, and so has a database.
     var hasBeenUp: Bool { access(Installation.settingsFile(in: directory), F_OK) == 0 }

@@ -24,7 +24,7 @@ enum PrivateFiles {
         if let owner, fchown(folder, owner.uid, owner.gid) != 0 { throw failure(path, "given to \(owner.name)") }
     }
 
-    /// Makes a folder that is not there yet, and those above it, as `mkdir -p` does; leaves what is there as it is.
+    /// Makes a folder that is not there yet, and those above it, which others may enter; leaves what is there as it is.
     ///
     /// - Parameter mode: of the last one, if it is made.
     /// - Returns: whether it was made.
@@ -33,7 +33,7 @@ enum PrivateFiles {
     static func makeFolders(_ path: String, mode: mode_t) throws -> Bool {
         if mkdir(path, mode) == 0 { return true }
         if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-            try makeFolders(String(path[..<slash]), mode: 0o777)
+            try makeFolders(String(path[..<slash]), mode: 0o755)
             if mkdir(path, mode) == 0 { return true }
         }
         let reason = errno

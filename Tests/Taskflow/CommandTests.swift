@@ -1,0 +1,96 @@
+import ArgumentParser
+import Foundation
+import ServiceKit
+import Testing
+
+@testable import taskflow
+
+/// What commands refuse before they ask or touch anything.
+@Suite struct CommandTests {
+    private let folder: String
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.path + "/taskflow-command-\(UUID().uuidString)"
+        try PrivateFiles.makeFolder(folder, mode: 0o700, owner: nil)
+    }
+
+    @Test func emptyNamesOfFoldersAreRefused() {
+        #expect(throws: (any Error).self) { try Backup.parse([""]) }
+        #expect(throws: (any Error).self) { try Restore.parse([""]) }
+        #expect(throws: (any Error).self) { try MakeSecrets.parse([""]) }
+        #expect(throws: SettingError.self) { try Installation(directory: "") }
+    }
+
+    @Test func postgresOfContainersIsHostAndPort() throws {
+        for good in ["postgres", "postgres:5432", "db.example:6432", "10.0.0.1"] {
+            #expect(try MakeSecrets.parse([folder, "--postgres", good]).postgres == good)
+        }
+        for bad in ["nonsense nonsense", "host:", "host:0", "host:x", "a:1:2", "user@host", "host/name", ":5432"] {
+            #expect(throws: (any Error).self, "\(bad)") { try MakeSecrets.parse([folder, "--postgres", bad]) }
+        }
+    }
+
+    @Test func placesInTheLogAreOfAStreamThatIsThere() throws {
+        #expect(try Events.Replay.parse(["task.15", "--after", "0", "--limit", "1000"]).stream == "task.15")
+        #expect(try Events.Retry.parse(["notification", "project.07:1234"]).position == "project.07:1234")
+        for bad in ["gateway.01", "notification.01", "task.16", "task.7", "task.-1", "task", "task.07:1", ""] {
+            #expect(throws: (any Error).self, "\(bad)") { try Events.Replay.parse([bad]) }
+            #expect(throws: (any Error).self, "\(bad)") { try Events.Drop.parse(["task", "\(bad):1"]) }
+        }
+        for bad in ["project.07", "project.07:", "project.07:0", "project.07:x", "project.07:1:2"] {
+            #expect(throws: (any Error).self, "\(bad)") { try Events.Retry.parse(["task", bad]) }
+        }
+        #expect(throws: (any Error).self) { try Events.Retry.parse(["gateway", "project.07:1"]) }
+        for bad in [["--limit", "0"], ["--limit", "1001"], ["--after", "-1"]] {
+            #expect(throws: (any Error).self, "\(bad)") { try Events.Replay.parse(["task.07"] + bad) }
+        }
+    }
+
+    @Test func aRefusedAddressIsNotRepeated() throws {
+        func origin(_ url: String) throws -> String { try Demo.parse(["--url", url]).origin() }
+        #expect(try origin("https://taskflow.example/") == "https://taskflow.example")
+        #expect(try origin("http://127.0.0.1:8080") == "http://127.0.0.1:8080")
+        for bad in ["http://user:hidden@host", "http://host/hidden", "ftp://hidden", "hidden", "http://host?hidden"] {
+            #expect { try origin(bad) } throws: { !"\($0)".contains("hidden") && "\($0)".contains("--url") }
+        }
+    }
+
+    @Test func aFolderWithoutAnInstallationIsNamed() throws {
+        #expect { try Installation.refuseStopped(in: folder) } throws: { "\($0)".contains("not running in \(folder)") }
+        let installation = try Installation(directory: folder)
+        try Installation.refuseStopped(in: installation.directory)
+    }
+
+    @Test func foldersOfPicturesAndMailsAreMadeBeforeTheStart() throws {
+        func check(_ names: [ServiceName], _ settings: [String: String]) throws {
+            try Parts.checkFolders(of: names, Settings.fixed(settings))
+        }
+        let mail = ["TASKFLOW_MAIL_DIRECTORY": "\(folder)/mail"]
+        try check([.task], mail)
+        try check([.notification], mail.merging(["TASKFLOW_SMTP_URL": "smtp://localhost:25"]) { one, _ in one })
+        #expect(access("\(folder)/mail", F_OK) != 0)
+        try check([.notification], mail)
+        #expect(access("\(folder)/mail", F_OK) == 0)
+        try PrivateFiles.write("", to: "\(folder)/file")
+        #expect { try check([.organization], ["TASKFLOW_MEDIA_DIRECTORY": "\(folder)/file"]) } throws: {
+            "\($0)".hasPrefix("TASKFLOW_MEDIA_DIRECTORY: ") && "\($0)".contains("Not a directory")
+        }
+    }
+
+    @Test func oneBackupAtATimeIsWrittenToAPlace() throws {
+        let target = BackupFolder("\(folder)/below/monday")
+        let leftover = "\(folder)/below/monday.partial/media"
+        try PrivateFiles.makeFolders(leftover, mode: 0o700)
+        let partial = try target.claim()
+        #expect(partial.path == "\(folder)/below/monday.partial")
+        #expect(access(leftover, F_OK) != 0)
+        try PrivateFiles.write("{}", to: partial.manifest)
+        #expect { try target.claim() } throws: {
+            "\($0)".contains("process \(getpid())") && "\($0)".contains(target.path)
+        }
+        // The other is left as it is.
+        #expect(access(partial.manifest, F_OK) == 0)
+        try PrivateFiles.write("", to: "\(folder)/file")
+        #expect { try BackupFolder("\(folder)/file/monday").claim() } throws: { "\($0)".contains("Not a directory") }
+    }
+}
