@@ -128,11 +128,11 @@ struct Restore: AsyncParsableCommand {
 
     /// Roles first, since the dump names them as owners; their schemas make room for those of the dump.
     private func makeRoles(_ database: DatabaseAccess, logger: Logger) async throws {
-        for (service, password) in database.passwords {
+        for name in ServiceName.keeping {
             do {
                 try await Migrations.run(
                     administrator: database.administrator,
-                    passwords: [service: password],
+                    passwords: database.passwords.filter { $0.key == name.rawValue },
                     logger: logger
                 )
             } catch let error as MigrationError where replace && error.code == .databaseIsNewer {
