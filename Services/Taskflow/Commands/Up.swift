@@ -40,7 +40,7 @@ struct Up: AsyncParsableCommand {
                 directory: installation.directory,
                 administratorPassword: secrets.administrator,
                 isNew: isNew,
-                mayBeEmpty: !installation.hasBeenUp
+                mayBeEmpty: isNew || !installation.hasBeenUp
             )
 
             let outside = try Program.settings()

@@ -227,7 +227,8 @@ struct EmbeddedServers: Sendable {
         do {
             try await waitUntilReady(child, log, isReady)
         } catch {
-            await child.stop(signal: SIGTERM, within: 10)
+            // Both take it for a fast shutdown.
+            await child.stop(signal: SIGINT, within: 30)
             throw error
         }
     }
