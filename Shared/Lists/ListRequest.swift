@@ -38,7 +38,8 @@ public struct ListRequest: Sendable {
         visible: SQL,
         decode: (Row) throws -> Item
     ) async throws -> Page<Item> {
-        let rows = try await database.read(in: organization, pageStatement(select: select, from: from, visible: visible))
+        let statement = pageStatement(select: select, from: from, visible: visible)
+        let rows = try await database.read(in: organization, statement)
         let shown = 0..<min(rows.count, pageSize)
         let items = try shown.map { try decode(rows[$0]) }
         let ends = try [shown.first, shown.last].compactMap { place in
