@@ -34,7 +34,6 @@ WHOLE_INSTALLATION = {
     ("Auth", "firstName", "membership", "membership"): BY_ACCOUNT,
     ("Auth", "person", "membership", "m"): BY_ACCOUNT,
     ("Auth", "removeOrganization", "membership", "m"): "whether an account is left without any organization",
-    ("Auth", "removeOrganization", "outbox", "outbox"): "what was said of accounts that go with the organization",
     ("Auth", "end", "session", "session"): BY_SESSION,
     ("Auth", "raise", "session", "session"): BY_SESSION,
     ("Auth", "lockMembership", "membership", "m"): BY_ACCOUNT,
@@ -55,6 +54,8 @@ WHOLE_INSTALLATION = {
     ("Messaging", "events", "outbox", "outbox"): LOG_WORK,
     ("Messaging", "oldest", "outbox", "outbox"): LOG_WORK,
     ("Messaging", "insertion", "outbox", ""): LOG_WORK,
+    ("Messaging", "erase", "outbox", "outbox"): "what was said of accounts alone; it has no organization",
+    ("Messaging", "erase", "outbox", ""): "a tombstone for them",
     **{("Messaging", "*", "parked", alias): LOG_WORK for alias in ("parked", "p", "q")},
 }
 # How often the organization is named where the rules above cannot tell: conditions that another function takes in, and
