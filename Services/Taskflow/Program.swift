@@ -45,7 +45,11 @@ enum Program {
 
     /// Settings by flag, environment, the file that `TASKFLOW_SETTINGS_FILE` names or an installation keeps, and last
     /// `.env`.
-    static func settings(overrides: [String: String] = [:], installation: String? = nil) throws -> ConfigReader {
+    static func settings(
+        overrides: [String: String] = [:],
+        installation: String? = nil,
+        names: SettingNames? = nil
+    ) throws -> ConfigReader {
         let environment = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
         var file: [String: String] = [:]
         let path = environment["TASKFLOW_SETTINGS_FILE"] ?? installation.map(Installation.settingsFile)
@@ -63,7 +67,8 @@ enum Program {
         }
         return try Settings.reader(
             overrides: overrides,
-            environment: file.merging(environment) { _, outside in outside }
+            environment: file.merging(environment) { _, outside in outside },
+            names: names
         )
     }
 

@@ -95,20 +95,24 @@ public struct LinkToken: Sendable {
     }
 }
 
-/// A secret to compare with what is shown, in the same time wherever the two differ.
+/// A secret to compare with what is shown, in the same time wherever the two differ. That their lengths differ shows; the
+/// length of ours is no secret.
 public struct ExpectedSecret: Sendable {
-    // Digests have one length, so not even the length of the secret shows.
-    private let digest: [UInt8]
+    private let secret: [UInt8]
 
     /// The secret.
-    public init(_ secret: String) { digest = ExpectedSecret.digest(of: secret) }
+    public init(_ secret: String) { self.secret = Array(secret.utf8) }
 
     /// Whether the text has the same bytes.
     public func matches(_ shown: String) -> Bool {
-        zip(digest, ExpectedSecret.digest(of: shown)).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+        var shown = shown
+        return shown.withUTF8 { shown in
+            guard shown.count == secret.count else { return false }
+            var difference: UInt8 = 0
+            for index in secret.indices { difference |= secret[index] ^ shown[index] }
+            return difference == 0
+        }
     }
-
-    private static func digest(of text: String) -> [UInt8] { Array(SHA256.hash(data: Array(text.utf8))) }
 }
 
 /// Lower-case hexadecimal.

@@ -13,10 +13,12 @@ public enum Settings {
     ///   - overrides: values by name, from the command line.
     ///   - environment: the process' own by default.
     ///   - file: the path of a `.env` file; not there is not an error, a line that cannot be read is.
+    ///   - names: is told what is set and what is asked for.
     public static func reader(
         overrides: [String: String] = [:],
         environment: [String: String] = ProcessInfo.processInfo.environment,
-        file: String = ".env"
+        file: String = ".env",
+        names: SettingNames? = nil
     ) throws -> ConfigReader {
         var values: [AbsoluteConfigKey: ConfigValue] = [:]
         for (name, value) in overrides {
@@ -29,8 +31,10 @@ public enum Settings {
         if let data = FileManager.default.contents(atPath: file) {
             let entries = try EnvironmentFile.parse(String(decoding: data, as: UTF8.self), name: file)
             providers.append(EnvironmentVariablesProvider(environmentVariables: entries.filter { !$0.value.isEmpty }))
+            names?.give(entries.keys)
         }
-        return ConfigReader(providers: providers)
+        names?.give(environment.keys)
+        return ConfigReader(providers: providers, accessReporter: names)
     }
 
     /// A reader over nothing but these values, for tests.

@@ -83,6 +83,26 @@ import Testing
         #expect(config.string(forKey: "taskflow.c") == "env")
     }
 
+    @Test func aMistypedNameIsFoundByThoseThatWereAskedFor() throws {
+        let names = SettingNames()
+        let config = try Settings.reader(
+            environment: [
+                "TASKFLOW_SINGUP": "closed", "TASKFLOW_RATELIMITS": "off", "TASKFLOW_TASK_POOL": "7",
+                "TASKFLOW_POOLS": "1", "TASKFLOW_SOMETHING_ELSE": "x", "HOME": "/",
+            ],
+            file: "/nowhere",
+            names: names
+        )
+        for name in ["TASKFLOW_SIGNUP", "TASKFLOW_RATE_LIMITS", "TASKFLOW_TASK_POOL", "TASKFLOW_TASK_URL"] {
+            _ = config.text(name)
+        }
+        #expect(names.mistyped.map(\.given) == ["TASKFLOW_RATELIMITS", "TASKFLOW_SINGUP"])
+        #expect(names.mistyped.map(\.meant) == ["TASKFLOW_RATE_LIMITS", "TASKFLOW_SIGNUP"])
+        // Asked for later on.
+        _ = config.text("TASKFLOW_POOL")
+        #expect(names.mistyped.map(\.given) == ["TASKFLOW_POOLS", "TASKFLOW_RATELIMITS", "TASKFLOW_SINGUP"])
+    }
+
     @Test(arguments: ["no equals", "1A=2", "A='open"])
     func aLineThatCannotBeReadIsNamed(_ line: String) throws {
         let error = try #require(throws: SettingError.self) {

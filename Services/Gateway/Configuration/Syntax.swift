@@ -1,3 +1,5 @@
+import ServiceKit
+
 /// How many words follow a directive's name.
 enum DirectiveShape: Sendable, Hashable {
     /// Exactly so many.
@@ -210,30 +212,8 @@ enum Suggestion {
     /// ` (did you mean "x"?)`, or nothing.
     static func text(for word: String, among known: some Sequence<String>) -> String {
         let typed = Array(word.lowercased().unicodeScalars.prefix(64))
-        let best = known.map { (distance(typed, Array($0.lowercased().unicodeScalars)), $0) }.min { $0 < $1 }
+        let best = known.map { (Spelling.distance(typed, Array($0.lowercased().unicodeScalars)), $0) }.min { $0 < $1 }
         guard let best, best.0 <= max(1, min(3, typed.count / 2)) else { return "" }
         return " (did you mean \"\(best.1)\"?)"
-    }
-
-    /// The number of letters to insert, remove, replace or swap with the next.
-    static func distance(_ left: [Unicode.Scalar], _ right: [Unicode.Scalar]) -> Int {
-        var before = [Int](repeating: 0, count: right.count + 1)
-        var last = Array(0...right.count)
-        for row in 0..<left.count {
-            var next = [row + 1]
-            for column in 0..<right.count {
-                var cost = min(
-                    next[column] + 1,
-                    last[column + 1] + 1,
-                    last[column] + (left[row] == right[column] ? 0 : 1)
-                )
-                if row > 0, column > 0, left[row] == right[column - 1], left[row - 1] == right[column] {
-                    cost = min(cost, before[column - 1] + 1)
-                }
-                next.append(cost)
-            }
-            (before, last) = (last, next)
-        }
-        return last[right.count]
     }
 }

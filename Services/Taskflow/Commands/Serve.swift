@@ -32,10 +32,12 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let chosen = services.isEmpty ? ServiceName.allCases : ServiceName.allCases.filter(services.contains)
         try await Program.run {
-            let config = try Program.settings()
+            let names = SettingNames()
+            let config = try Program.settings(names: names)
             let logger = try Program.bootstrap(config)
             try Parts.checkFolders(of: chosen, config)
             let parts = try Parts(chosen, config: config, logger: logger)
+            names.warn(logger)
             try await parts.run(logger: logger)
         }
     }

@@ -51,7 +51,8 @@ struct Up: AsyncParsableCommand {
                 publicPort: publicPort,
                 outside: outside
             )
-            let config = try Program.settings(overrides: settings)
+            let names = SettingNames()
+            let config = try Program.settings(overrides: settings, names: names)
             let logger = try Program.bootstrap(config)
             try Parts.checkFolders(of: ServiceName.allCases, config)
             Program.say("Starting Taskflow in \(installation.directory) ...")
@@ -67,6 +68,7 @@ struct Up: AsyncParsableCommand {
                 }
                 interrupted.stop()
                 let parts = try Parts(ServiceName.allCases, config: config, logger: logger)
+                names.warn(logger)
                 let url = settings["TASKFLOW_PUBLIC_URL"] ?? "http://127.0.0.1:\(publicPort)"
                 let welcome = Welcome(
                     local: "http://127.0.0.1:\(publicPort)",

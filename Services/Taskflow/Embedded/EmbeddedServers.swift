@@ -234,7 +234,8 @@ struct EmbeddedServers: Sendable {
     }
 
     private func waitUntilReady(_ child: ChildProcess, _ log: String, _ isReady: () -> Bool) async throws {
-        for _ in 0..<1200 {
+        // A Postgres that was killed reads its log again, and a Redis its file; that takes minutes where there is much of it.
+        for _ in 0..<12_000 {
             if isReady() { return }
             guard child.isRunning else {
                 let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
@@ -243,7 +244,7 @@ struct EmbeddedServers: Sendable {
             }
             try await ContinuousClock().sleep(for: .milliseconds(50))
         }
-        throw StartError("\(child.name) was not ready within a minute, see \(log)")
+        throw StartError("\(child.name) was not ready within ten minutes, see \(log)")
     }
 
     private static func isReachable(_ folder: String, by account: SystemAccount) -> Bool {
