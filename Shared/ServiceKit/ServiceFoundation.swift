@@ -208,13 +208,14 @@ public struct ServiceFoundation: Sendable {
                     try await Task.sleep(for: .milliseconds(500))
                 }
             }
-            // Everything starts together, and what comes first would be refused; but a service that is started while Redis is
-            // away does what it can without.
-            let deadline = ContinuousClock.now + .seconds(5)
-            while foundation.redis.serverRunID == nil, .now < deadline {
+            hasSaid = false
+            while foundation.redis.serverRunID == nil {
                 try await Task.sleep(for: .milliseconds(50))
+                if !hasSaid, foundation.redis.serverRunID == nil {
+                    foundation.logger.info("waiting for Redis")
+                    hasSaid = true
+                }
             }
-            if foundation.redis.serverRunID == nil { foundation.logger.warning("serving without Redis") }
         }
     }
 }
