@@ -7,30 +7,10 @@ import Testing
 
 /// What can be said of backups without a database: TST-5.
 @Suite struct BackupTests {
-    private func temporary() throws -> String {
-        let path = "\(NSTemporaryDirectory())/taskflow-backup-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        return path
-    }
 
-    private let manifest = BackupManifest(
-        takenAt: "2026-01-02T03:04:05.000006Z",
-        postgres: "pg_dump (PostgreSQL) 15.0, server 15.0",
-        secretFingerprint: BackupManifest.fingerprint(of: "a secret of at least thirty-two characters"),
-        dumpChecksum: "",
-        dumpBytes: 4,
-        migrations: ["task": ["L0001_event_log", "V0001_tasks"]],
-        contents: BackupContents(
-            accounts: 1,
-            organizations: 1,
-            users: 1,
-            projects: 1,
-            tasks: 2,
-            notices: 0,
-            events: ["task": 2]
-        ),
-        pictures: nil,
-        holdsSecrets: false
+    private let manifest = Fixture.manifest(
+        secret: "a secret of at least thirty-two characters",
+        migrations: ["task": ["L0001_event_log", "V0001_tasks"]]
     )
 
     @Test func commandsSayWhatIsMissing() {
@@ -56,7 +36,7 @@ import Testing
     }
 
     @Test func aManifestComesBackAsItWasWritten() throws {
-        let folder = BackupFolder(try temporary())
+        let folder = BackupFolder(try Fixture.folder())
         try Data("dump".utf8).write(to: URL(fileURLWithPath: folder.dump))
         var written = manifest
         written.dumpChecksum = try BackupManifest.checksum(ofFile: folder.dump)
@@ -69,7 +49,7 @@ import Testing
     }
 
     @Test func whatIsNoBackupIsRefused() throws {
-        let folder = try temporary()
+        let folder = try Fixture.folder()
         #expect { try BackupManifest.read(in: folder) } throws: { "\($0)".contains("no manifest.json") }
         let path = BackupFolder(folder).manifest
         try Data("{}".utf8).write(to: URL(fileURLWithPath: path))
@@ -98,7 +78,7 @@ import Testing
     }
 
     @Test func picturesAreCopiedOnceAndStay() throws {
-        let (source, target) = (try temporary(), try temporary())
+        let (source, target) = (try Fixture.folder(), try Fixture.folder())
         try FileManager.default.createDirectory(atPath: "\(source)/a/b", withIntermediateDirectories: true)
         try Data("one".utf8).write(to: URL(fileURLWithPath: "\(source)/a/b/one.png"))
         #expect(try PictureFiles.copyMissing(from: source, to: target) == 1)

@@ -10,8 +10,7 @@ import Testing
     private let folder: String
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.path + "/taskflow-command-\(UUID().uuidString)"
-        try PrivateFiles.makeFolder(folder, mode: 0o700, owner: nil)
+        folder = try Fixture.folder()
     }
 
     @Test func emptyNamesOfFoldersAreRefused() {

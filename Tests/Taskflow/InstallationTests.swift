@@ -8,13 +8,7 @@ import Testing
     private let folder: String
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.path + "/taskflow-folder-\(UUID().uuidString)"
-        try PrivateFiles.makeFolder(folder, mode: 0o755, owner: nil)
-    }
-
-    private func mode(_ path: String) -> Int? {
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-        return (attributes?[.posixPermissions] as? NSNumber)?.intValue
+        folder = try Fixture.folder(mode: 0o755)
     }
 
     private func makeDatabase(in place: String) throws {
@@ -36,9 +30,9 @@ import Testing
     @Test func foldersAreMadeWithThoseAboveThem() throws {
         let path = "\(folder)/a/b/c"
         #expect(try PrivateFiles.makeFolders(path, mode: 0o700))
-        #expect(mode(path) == 0o700)
+        #expect(Fixture.mode(path) == 0o700)
         #expect(try !PrivateFiles.makeFolders(path, mode: 0o711))
-        #expect(mode(path) == 0o700)
+        #expect(Fixture.mode(path) == 0o700)
     }
 
     @Test func theReasonWhyAFolderCannotBeMadeIsTheSystems() throws {
@@ -54,7 +48,7 @@ import Testing
     @Test func aFolderThatWasThereKeepsItsMode() throws {
         chmod(folder, 0o750)
         let installation = try Installation(directory: folder)
-        #expect(mode(installation.directory) == 0o750)
+        #expect(Fixture.mode(installation.directory) == 0o750)
     }
 
     @Test func oneAtATimeAndTheOtherIsNamed() throws {

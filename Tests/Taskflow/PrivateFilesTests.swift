@@ -8,13 +8,7 @@ import Testing
     private let folder: String
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.path + "/taskflow-private-\(UUID().uuidString)"
-        try PrivateFiles.makeFolder(folder, mode: 0o700, owner: nil)
-    }
-
-    private func mode(_ path: String) -> Int? {
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-        return (attributes?[.posixPermissions] as? NSNumber)?.intValue
+        folder = try Fixture.folder()
     }
 
     private func text(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
@@ -24,11 +18,11 @@ import Testing
         #expect(FileManager.default.createFile(atPath: file, contents: nil, attributes: [.posixPermissions: 0o666]))
         try PrivateFiles.write("new", to: file)
         #expect(text(file) == "new")
-        #expect(mode(file) == 0o600)
+        #expect(Fixture.mode(file) == 0o600)
         try PrivateFiles.write("newer", to: file, mode: 0o644)
-        #expect(mode(file) == 0o644)
+        #expect(Fixture.mode(file) == 0o644)
         try PrivateFiles.write("newest", to: file)
-        #expect(text(file) == "newest" && mode(file) == 0o600)
+        #expect(text(file) == "newest" && Fixture.mode(file) == 0o600)
     }
 
     /// Whoever has put a link where a secret goes neither gets it nor has us write elsewhere.
@@ -58,13 +52,13 @@ import Testing
         mkdir(trap, 0o777)
         // A folder of ours is taken, and closed.
         try PrivateFiles.makeFolder(trap, mode: 0o700, owner: nil)
-        #expect(mode(trap) == 0o700)
+        #expect(Fixture.mode(trap) == 0o700)
         let owners = SystemAccount(named: "nobody")
         guard geteuid() == 0, let nobody = owners else { return }
         #expect(chown(trap, nobody.uid, nobody.gid) == 0)
         #expect(throws: StartError.self) { try PrivateFiles.makeFolder(trap, mode: 0o700, owner: nil) }
         try PrivateFiles.makeFolder(trap, mode: 0o711, owner: nobody)
-        #expect(mode(trap) == 0o711)
+        #expect(Fixture.mode(trap) == 0o711)
         // A link to a folder of theirs, and a file.
         symlink(trap, "\(folder)/link")
         #expect(throws: StartError.self) { try PrivateFiles.makeFolder("\(folder)/link", mode: 0o700, owner: nil) }

@@ -9,30 +9,12 @@ import Testing
     private let secret = "a secret of at least thirty-two characters"
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.path + "/taskflow-restore-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: "\(folder)/backup", withIntermediateDirectories: true)
+        folder = try Fixture.folder()
+        try PrivateFiles.makeFolder("\(folder)/backup", mode: 0o700, owner: nil)
     }
 
     private func manifest(_ migrations: [String: [String]] = [:]) -> BackupManifest {
-        BackupManifest(
-            takenAt: "2026-01-02T03:04:05.000006Z",
-            postgres: "pg_dump (PostgreSQL) 15.0, server 15.0",
-            secretFingerprint: BackupManifest.fingerprint(of: secret),
-            dumpChecksum: "",
-            dumpBytes: 4,
-            migrations: migrations,
-            contents: BackupContents(
-                accounts: 1,
-                organizations: 1,
-                users: 1,
-                projects: 1,
-                tasks: 2,
-                notices: 0,
-                events: ["task": 2]
-            ),
-            pictures: nil,
-            holdsSecrets: false
-        )
+        Fixture.manifest(secret: secret, migrations: migrations)
     }
 
     private func secrets(given: String? = nil, otherSecret: Bool = false) throws -> Secrets? {

@@ -39,8 +39,7 @@ struct Verify: AsyncParsableCommand {
             let database = try await DatabaseAccess.open(directory: directory, for: .reading, logger: logger)
             let report: Report
             do {
-                let pool = try database.pool(logger: logger)
-                report = try await verify(pool)
+                report = try await verify(try database.pool(logger: logger))
                 await database.close()
             } catch {
                 await database.close()

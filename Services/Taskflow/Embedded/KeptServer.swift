@@ -69,6 +69,7 @@ final class KeptServer: Service {
         let name = child.withLock { $0.name }
         logger.error("\(name) has ended by itself (\(reason)); it is started again")
         for attempt in 1... {
+            // What took its memory or its disk is likely to be there still.
             try await Task.sleep(for: pause)
             pause = min(pause * 2, KeptServer.longestPause)
             do {
