@@ -14,10 +14,19 @@ public struct GatewayAssembly: Sendable {
     public let boundPort: BoundPort
     /// The admin port, once it is bound; nil if there is none.
     public let adminPort: BoundPort?
+    /// How long it goes on accepting after it was told to stop.
+    public let drain: Duration
     private let reloader: Reloader
 
-    init(services: [any Service], boundPort: BoundPort, adminPort: BoundPort?, reloader: Reloader) {
+    init(
+        services: [any Service],
+        boundPort: BoundPort,
+        adminPort: BoundPort?,
+        drain: Duration,
+        reloader: Reloader
+    ) {
         self.services = services
+        self.drain = drain
         self.boundPort = boundPort
         self.adminPort = adminPort
         self.reloader = reloader
@@ -57,7 +66,7 @@ public enum GatewayApp {
             logger.warning("TASKFLOW_GATEWAY_FAIL_OPEN is on: ended sessions go on while Redis is away")
         }
 
-        let keys = KeySource(url: jwksURL(configuration), clock: clock, logger: logger)
+        let keys = KeySource(urls: jwksURLs(configuration), clock: clock, logger: logger)
         let redis = redisClient(settings.installation.redisURL, logger)
         let gateRedis = settings.gateRedisURL.map { redisClient($0, logger) }
         let gate = Gate(
@@ -114,7 +123,13 @@ public enum GatewayApp {
                 logger: logger
             )
         )
-        return GatewayAssembly(services: services, boundPort: boundPort, adminPort: adminPort, reloader: reloader)
+        return GatewayAssembly(
+            services: services,
+            boundPort: boundPort,
+            adminPort: adminPort,
+            drain: settings.drain,
+            reloader: reloader
+        )
     }
 
     /// Requests are judged on the event loops of their clients, so each loop has a connection of its own.
@@ -122,9 +137,10 @@ public enum GatewayApp {
         RedisClient(url: url, commandTimeout: .seconds(1), connectsEachLoop: true, logger: logger)
     }
 
-    private static func jwksURL(_ configuration: GatewayConfiguration) -> String {
-        if let url = configuration.token.jwks { return url }
-        let server = configuration.upstreams.first { $0.name == "auth" }?.servers.first
-        return "http://\(server?.description ?? "127.0.0.1:7001")/.well-known/jwks.json"
+    /// Any of Auth's servers has the same keys.
+    private static func jwksURLs(_ configuration: GatewayConfiguration) -> [String] {
+        if let url = configuration.token.jwks { return [url] }
+        let servers = configuration.upstreams.first { $0.name == "auth" }?.servers.map(\.description) ?? []
+        return (servers.isEmpty ? ["127.0.0.1:7001"] : servers).map { "http://\($0)/.well-known/jwks.json" }
     }
 }

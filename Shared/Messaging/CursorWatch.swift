@@ -135,6 +135,7 @@ public final class CursorWatch: Service, Sendable {
 
     /// Ends a wait that takes too long, or would be one too many.
     private func limit(_ id: UInt64, _ timeout: Duration) async {
+        let start = ContinuousClock.now
         try? await Task.sleep(for: min(Self.grace, timeout))
         if Task.isCancelled { return }
         let mayStay = state.withLock { state in
@@ -149,14 +150,14 @@ public final class CursorWatch: Service, Sendable {
             return true
         }
         if mayStay {
-            var rest = timeout - Self.grace
-            if replay != nil, timeout > Self.patience {
-                try? await Task.sleep(for: Self.patience - Self.grace)
-                if Task.isCancelled { return }
+            // Beside the clock: a producer that hangs makes nobody wait longer.
+            let question = Task {
+                guard replay != nil, timeout > Self.patience else { return }
+                try await Task.sleep(until: start + Self.patience)
                 await forgetUndone(id)
-                rest = timeout - Self.patience
             }
-            try? await Task.sleep(for: rest)
+            defer { question.cancel() }
+            try? await Task.sleep(until: start + timeout)
             if Task.isCancelled { return }
         }
         if end(id, Failure.unavailable("not-caught-up", "What you have seen before is not here yet.")) {
@@ -167,7 +168,7 @@ public final class CursorWatch: Service, Sendable {
     /// After a restore clients may remember places that their producer has not reached again; there is nothing there.
     private func forgetUndone(_ id: UInt64) async {
         guard let replay, let missing = state.withLock({ $0.waiters[id]?.missing }) else { return }
-        for (stream, sequence) in missing {
+        for (stream, sequence) in missing where !Task.isCancelled {
             guard let there = try? await replay.events(of: stream, after: sequence - 1, limit: 1), there.isEmpty else {
                 continue
             }

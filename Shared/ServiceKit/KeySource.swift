@@ -42,14 +42,24 @@ public final class KeySource: Service, Sendable {
 
     /// Keys from a URL.
     public convenience init(url: String, logger: Logger) {
-        self.init(url: url, clock: .system, logger: logger)
+        self.init(urls: [url], clock: .system, logger: logger)
     }
 
-    /// Keys from a URL, tokens judged by a clock.
-    public convenience init(url: String, clock: WallClock, logger: Logger) {
+    /// Keys from the first of some URLs that gives them, tokens judged by a clock.
+    public convenience init(urls: [String], clock: WallClock, logger: Logger) {
         self.init(clock: clock, logger: logger) {
-            try await InternalHTTP.get(url, timeout: .seconds(1), limit: 1_048_576)
+            try await KeySource.first(of: urls) {
+                try await InternalHTTP.get($0, timeout: .seconds(1), limit: 1_048_576)
+            }
         }
+    }
+
+    /// What the first URL that can be read says; throws what the last one threw.
+    static func first(of urls: [String], _ get: (String) async throws -> [UInt8]) async throws -> [UInt8] {
+        for url in urls.dropLast() {
+            if let bytes = try? await get(url) { return bytes }
+        }
+        return try await get(urls.last ?? "")
     }
 
     init(clock: WallClock, logger: Logger, fetch: @escaping Fetch) {
@@ -78,7 +88,7 @@ public final class KeySource: Service, Sendable {
     var hasKeys: Bool { state.withLock { $0.keys != nil } }
 
     /// Verifies with the right keys, from a cache of verified tokens where possible. Throws ``Identity/AccessTokenError``,
-    /// or ``Failures/Failure`` 503 while there are no keys at all. To be used with one verifier only.
+    /// or ``Failures/Failure`` 503 while there are no keys at all. With another verifier, ``forgetTokens()`` first.
     public func verify(_ token: String, by verifier: AccessTokenVerifier) async throws -> VerifiedAccessToken {
         let digest = SHA256.hash(data: Array(token.utf8))
         if let known = verified[digest], state.withLock({ $0.keyIDs.contains(known.keyID) }) {
@@ -101,6 +111,9 @@ public final class KeySource: Service, Sendable {
         verified[digest] = result
         return result
     }
+
+    /// Forgets which tokens have passed: they are judged by other rules from now on.
+    public func forgetTokens() { verified.removeAll() }
 
     private func currentKeys() async throws -> VerificationKeys {
         let (keys, age) = state.withLock { state in
@@ -191,6 +204,8 @@ final class VerifiedTokens: Sendable {
             state.withLock { insert(newValue, digest, &$0) }
         }
     }
+
+    func removeAll() { state.withLock { $0 = State() } }
 
     var count: Int { state.withLock { $0.young.count + $0.old.count } }
 

@@ -57,7 +57,7 @@ public struct ServiceFoundation: Sendable {
         redis = RedisClient(url: settings.redisURL, logger: logger)
         neighbours = NeighbourClient(settings.installation)
         keys = KeySource(
-            url: settings.url(of: "auth") + "/.well-known/jwks.json",
+            urls: [settings.url(of: "auth") + "/.well-known/jwks.json"],
             clock: clock,
             logger: logger
         )
@@ -153,7 +153,8 @@ public struct ServiceFoundation: Sendable {
             name: settings.service,
             services: parts + [server],
             boundPort: boundPort,
-            local: local
+            local: local,
+            drain: settings.drain
         )
     }
 
@@ -230,11 +231,14 @@ public struct ServiceAssembly: Sendable {
     public let boundPort: BoundPort
     /// The same routes for a gateway of this process.
     public let local: LocalService
+    /// How long it goes on accepting after it was told to stop.
+    public let drain: Duration
 
-    init(name: String, services: [any Service], boundPort: BoundPort, local: LocalService) {
+    init(name: String, services: [any Service], boundPort: BoundPort, local: LocalService, drain: Duration) {
         self.name = name
         self.services = services
         self.boundPort = boundPort
         self.local = local
+        self.drain = drain
     }
 }

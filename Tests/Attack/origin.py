@@ -156,11 +156,11 @@ class Origin:
             return False
         if wish == "late":
             await asyncio.sleep(1.5)
-        if wish == "big":
-            size = 8 << 20
+        if wish in ("big", "sized"):
+            size = int(seen.target.rsplit("=", 1)[1]) if wish == "sized" else 8 << 20
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % size)
-            for _ in range(size >> 16):
-                writer.write(b"b" * (1 << 16))
+            for start in range(0, size, 1 << 16):
+                writer.write(b"b" * min(1 << 16, size - start))
                 await writer.drain()
             return True
         body = json.dumps(

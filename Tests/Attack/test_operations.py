@@ -1,6 +1,7 @@
 """Services that fail, a gateway that is told to stop or to read its file again, and what the log says of it all."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -294,6 +295,28 @@ class Drain(unittest.TestCase):
         self.assertEqual(failures, [])
         self.assertGreater(count[0], 300)
         print(f"\n  one of two gateways restarted under {count[0]} requests, none failed", flush=True)
+
+    def test_slow_readers_get_all_of_their_answers_from_a_gateway_that_stops(self):
+        """Of answers of many sizes some have left the gateway, some lie in it whole, and some are still coming."""
+        place = lab.Lab()
+        sizes = range(100_000, 4_200_000, 200_000)
+        try:
+            with contextlib.ExitStack() as stack:
+                readers = []
+                for size in sizes:
+                    readers.append(stack.enter_context(wire.Wire(place.port, receive_buffer=4096)))
+                    readers[-1].send(wire.request(f"/media/a?lab=sized&size={size}"))
+                lab.wait(lambda: len(place.origin.seen) == len(sizes), 10)
+                # As far as it goes without anybody who reads.
+                time.sleep(1)
+                place.gateway.send_signal(signal.SIGTERM)
+                time.sleep(1)
+                with concurrent.futures.ThreadPoolExecutor(len(sizes)) as pool:
+                    answers = list(pool.map(lambda reader: reader.read(), readers))
+            self.assertEqual([answer and len(answer.body) for answer in answers], list(sizes))
+            self.assertEqual(place.gateway.wait(35), 0)
+        finally:
+            place.stop()
 
 
 class Logs(unittest.TestCase):

@@ -51,6 +51,60 @@ import Testing
         }
     }
 
+    /// A route with a time of its own, as that of uploads, has it for the answer too.
+    @Test func aRouteWithItsOwnTimeWaitsThatLongForTheAnswer() async throws {
+        let service = try await FakeService.start { request in
+            .after(.seconds(2), "HTTP/1.1 204 No Content\r\n\r\n")
+        }
+        try await RunningGateway.run(RunningGateway.text(upstream: "timeout 1s", service: service)) { gateway in
+            async let other = gateway.get("/open/a")
+            let upload = "PUT /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"
+            let statuses = try await [gateway.send(upload).status, other.status]
+            #expect(statuses == [204, 504])
+        }
+    }
+
+    /// TEN-12: who sends a body slowly keeps no place at the service meanwhile.
+    @Test func slowBodiesTakeNoPlaceFromOthers() async throws {
+        let service = try await echo()
+        let text = RunningGateway.text(
+            limits: "body_timeout 5s",
+            upstream: "max_in_flight 1   queue 1",
+            service: service
+        )
+        try await RunningGateway.run(text) { gateway in
+            let slow = "POST /open/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{"
+            try await RawConnection.with(gateway.port) { first in
+                try await first.write(slow)
+                try await RawConnection.with(gateway.port) { second in
+                    try await second.write(slow)
+                    try await RawConnection.with(gateway.port) { third in
+                        try await third.write(slow)
+                        // The answer to another request shows that the gateway has read this far.
+                        for _ in 0..<5 {
+                            let answer = try await gateway.get("/open/a")
+                            #expect(answer.status == 200)
+                        }
+                        try await third.write("}")
+                        let thirdAnswer = try await third.readToEnd()
+                        #expect(thirdAnswer.status == 200)
+                    }
+                    try await second.write("}")
+                    let secondAnswer = try await second.readToEnd()
+                    #expect(secondAnswer.status == 200)
+                }
+                try await first.write("}")
+                let firstAnswer = try await first.readToEnd()
+                #expect(firstAnswer.status == 200)
+            }
+            #expect(
+                service.requests.filter { $0.head.method == "POST" }.map(\.body) == [
+                    Array("{}".utf8), Array("{}".utf8), Array("{}".utf8),
+                ]
+            )
+        }
+    }
+
     @Test func aFailingServiceIsLeftAlone() async throws {
         let service = try await echo()
         let text = RunningGateway.text(upstream: "eject after 3 errors for 1s..2s", service: service)

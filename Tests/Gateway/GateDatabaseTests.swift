@@ -185,4 +185,46 @@ struct GateDatabaseTests {
             }
         }
     }
+
+    /// Else somebody with an ended session could take back what others have used of a limit that all share.
+    @Test func anEndedTokenThatOneLimitRefusesTakesNothingBackFromAnother() async throws {
+        let tokens = TokenMaker()
+        let service = try await FakeService.start { request in
+            request.head.target == "/.well-known/jwks.json" ? .ok(tokens.jwks) : .ok()
+        }
+        let ended = "Authorization: Bearer \(try tokens.token())\r\n"
+        let living = "Authorization: Bearer \(try tokens.token(generation: 2))\r\n"
+        let text = RunningGateway.text(
+            rates: "rate own 2/h by user\nrate all 100/h by organization",
+            routes: """
+                route /both {
+                    methods GET   to auth   auth required   limit own, all
+                }
+                route /all {
+                    methods GET   to auth   auth required   limit all
+                }
+                """,
+            service: service
+        )
+        try await withRedis { redis in
+            let run = try #require(redis.serverRunID)
+            _ = try await redis.send(RedisCommand("SET", "{auth}:confirmed", run))
+            _ = try await redis.send(RedisCommand("SET", "{auth}:session:\(tokens.session)", "2", "EX", "60"))
+            try await RunningGateway.run(text, settings: ["TASKFLOW_REDIS_URL": url]) { gateway in
+                // Another suite takes back for a moment what Auth has confirmed: 503 then, which is counted no more.
+                func ask(_ path: String, _ token: String) async throws -> String {
+                    var answer = try await gateway.get(path, token)
+                    for _ in 0..<1000 where answer.status == 503 { answer = try await gateway.get(path, token) }
+                    return answer
+                }
+                var statuses: [Int] = []
+                for _ in 0..<3 { statuses.append(try await ask("/both", living).status) }
+                for _ in 0..<10 { statuses.append(try await ask("/both", ended).status) }
+                #expect(statuses == [200, 200, 429] + [Int](repeating: 401, count: 10))
+                let answer = try await ask("/all", living)
+                #expect(answer.status == 200)
+                #expect(answer.field("ratelimit")?.contains("r=97") == true)
+            }
+        }
+    }
 }

@@ -78,7 +78,10 @@ import Testing
     @Test func admitsQueuesRefusesInOrder() {
         let admitted = Mutex<[Int]>([])
         var bulkhead = Bulkhead(limit: 2, queueLimit: 2)
-        func enter(_ number: Int) -> Bulkhead.Entry { bulkhead.enter { admitted.withLock { $0.append(number) } } }
+        let owner = Bulkhead.Owner.address("a")
+        func enter(_ number: Int) -> Bulkhead.Entry {
+            bulkhead.enter(owner) { admitted.withLock { $0.append(number) } }
+        }
         #expect([enter(1), enter(2)] == [.admitted, .admitted])
         guard case .queued(let third) = enter(3), case .queued(let fourth) = enter(4) else {
             Issue.record("not queued")
@@ -88,16 +91,40 @@ import Testing
         #expect(fifth == .refused)
         let gaveUp = [bulkhead.abandon(third), bulkhead.abandon(third)]
         #expect(gaveUp == [true, false])
-        bulkhead.leave()?()
+        bulkhead.leave(owner)?()
         #expect(admitted.withLock { $0 } == [4])
         let isLate = !bulkhead.abandon(fourth)
         #expect(isLate)
         #expect(bulkhead.inFlight == 2)
         for _ in 0..<2 {
-            let next = bulkhead.leave()
+            let next = bulkhead.leave(owner)
             #expect(next == nil)
         }
         #expect(bulkhead.inFlight == 0)
+    }
+
+    /// TEN-12: what one organization holds leaves places, and places in the queue, to others.
+    @Test func oneOwnerCannotHoldEverything() {
+        let passed = Mutex<[String]>([])
+        var bulkhead = Bulkhead(limit: 128, queueLimit: 64)
+        func enter(_ name: String, _ times: Int) -> [Bulkhead.Entry] {
+            (0..<times).map { _ in bulkhead.enter(.address(name)) { passed.withLock { $0.append(name) } } }
+        }
+        let loud = enter("loud", 300)
+        #expect(loud.count { $0 == .admitted } == 96)
+        #expect(loud.count { $0 == .refused } == 300 - 96 - 48)
+        // Others go past those who wait, each up to a few.
+        let others = (1...5).map { enter("\($0)", 20) }
+        #expect(others.map { $0.count { $0 == .admitted } } == [8, 8, 8, 8, 0])
+        #expect(bulkhead.inFlight == 128)
+        #expect(others.map { $0.count { $0 == .refused } } == [8, 8, 8, 8, 20])
+        #expect(bulkhead.queued == 64)
+        // A place of the last quarter goes to whoever has few, one of the first three to whoever came first.
+        bulkhead.leave(.address("1"))?()
+        #expect(passed.withLock { $0 } == ["1"])
+        for _ in 0..<33 { bulkhead.leave(.address("loud"))?() }
+        #expect(passed.withLock { $0.last } == "loud")
+        #expect(bulkhead.inFlight == 96)
     }
 }
 

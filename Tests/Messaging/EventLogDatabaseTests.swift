@@ -287,6 +287,21 @@ struct EventLogDatabaseTests {
         #expect(refusedAtOnce == [loud: 9])
     }
 
+    @Test("CON-2: a producer that does not say what it has makes nobody wait longer", .timeLimit(.minutes(1)))
+    func waitingEndsWhateverTheProducerDoes() async throws {
+        let log = try await LogFixture()
+        let watch = CursorWatch(
+            database: log.consumer,
+            producers: [.task],
+            replay: SilentReplay(),
+            logger: log.logger
+        )
+        let never = Shard.all.prefix(3).map { Position(StreamName(.task, $0), 1_000_000) }
+        await #expect(throws: Failure.self) {
+            try await watch.wait(for: never, organization: log.organization(), timeout: .milliseconds(800))
+        }
+    }
+
     @Test("What is done after the commit is over before anybody is told")
     func settledAfterActions() async throws {
         let log = try await LogFixture()

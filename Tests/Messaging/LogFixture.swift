@@ -183,6 +183,14 @@ struct DirectReplay: ReplaySource {
     }
 }
 
+/// A producer that takes the question and never answers.
+struct SilentReplay: ReplaySource {
+    func events(of stream: StreamName, after sequence: Int64, limit: Int) async throws -> [StoredEvent] {
+        try await Task.sleep(for: .seconds(3600))
+        return []
+    }
+}
+
 /// A producer that gives nothing until it comes back.
 final class AbsentReplay: ReplaySource {
     private let present: DirectReplay

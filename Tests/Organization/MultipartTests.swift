@@ -1,4 +1,5 @@
 import Failures
+import Identity
 import Testing
 
 @testable import OrganizationService
@@ -97,5 +98,40 @@ import Testing
         #expect(codes("--b--") == ["/profile_img required"])
         let part = "--b\r\nContent-Disposition: form-data; name=profile_img; filename=a.png\r\n\r\nx\r\n"
         #expect(codes(part + part + "--b--") == ["/profile_img repeated"])
+    }
+}
+
+@Suite struct UploadGateTests {
+    private func principal(of organization: OrganizationID) -> Principal {
+        Principal(
+            user: .make(milliseconds: 1),
+            organization: organization,
+            role: .developer,
+            session: .make(milliseconds: 1),
+            generation: 1
+        )
+    }
+
+    /// How many of these get in, all at once.
+    private func admitted(_ people: [Principal], _ gate: UploadGate) async throws -> Int {
+        guard let first = people.first else { return 0 }
+        let rest = Array(people.dropFirst())
+        do {
+            return try await gate.pass(as: first) { try await admitted(rest, gate) + 1 }
+        } catch let failure as Failure where failure.code == "busy" {
+            return try await admitted(rest, gate)
+        }
+    }
+
+    @Test func nobodyKeepsEverybodyElseOut() async throws {
+        let gate = UploadGate()
+        let organizations = [OrganizationID.make(milliseconds: 1), .make(milliseconds: 1)]
+        let one = principal(of: organizations[0])
+        let colleagues = (2...20).map { _ in principal(of: organizations[0]) }
+        let others = (1...20).map { _ in principal(of: organizations[1]) }
+        #expect(try await admitted([one, one, one], gate) == 2)
+        #expect(try await admitted(colleagues, gate) == 12)
+        #expect(try await admitted(colleagues + others, gate) == 16)
+        #expect(try await admitted(others, gate) == 12)
     }
 }

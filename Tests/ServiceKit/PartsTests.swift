@@ -112,6 +112,30 @@ import Testing
         #expect(lines.all.count == 2)
     }
 
+    @Test func anotherServerIsAskedWhereOneIsGone() async throws {
+        struct Gone: Error {}
+        let asked = Mutex<[String]>([])
+        let keys = try await KeySource.first(of: ["a", "b", "c"]) { url in
+            asked.withLock { $0.append(url) }
+            guard url == "b" else { throw Gone() }
+            return [1]
+        }
+        #expect(keys == [1])
+        #expect(asked.withLock { $0 } == ["a", "b"])
+        await #expect(throws: Gone.self) { _ = try await KeySource.first(of: ["a", "c"]) { _ in throw Gone() } }
+    }
+
+    @Test func tokensAreJudgedAnewByOtherRules() async throws {
+        auth.publish(key)
+        let source = source()
+        let token = try await token(key)
+        _ = try await source.verify(token, by: verifier)
+        source.forgetTokens()
+        await #expect(throws: AccessTokenError.self) {
+            try await source.verify(token, by: AccessTokenVerifier(issuer: "http://elsewhere"))
+        }
+    }
+
     @Test func aRememberedTokenExpiresToo() async throws {
         auth.publish(key)
         let now = Mutex(WallClock.system.now)

@@ -123,7 +123,11 @@ final class ClientConnection: ChannelInboundHandler {
         isSending = true
         let sent = channel.eventLoop.makePromise(of: Void.self)
         channel.writeAndFlush(ByteBuffer(), promise: sent)
-        sent.futureResult.assumeIsolated().whenComplete { [self] _ in close() }
+        sent.futureResult.assumeIsolated().whenComplete { [self] _ in
+            isSending = false
+            // Closing with bytes unread resets the connection, which takes away what the client has not read.
+            if inbound.readableBytes > 0, !inputEnded, case .lingering = phase { linger() } else { close() }
+        }
     }
 
     private func close() {
@@ -140,7 +144,8 @@ final class ClientConnection: ChannelInboundHandler {
         let limits = front.table.configuration.limits
         switch phase {
         case .idle(let since):
-            if front.isClosing || now - since > limits.idleTimeout.amount { close() }
+            // What was answered last may still be on its way to a slow reader.
+            if front.isClosing || now - since > limits.idleTimeout.amount { closeWhenSent() }
         case .head(let since):
             if now - since > limits.headerTimeout.amount { reject(.timeout("The head of the request")) }
         case .exchange(let exchange): exchange.tick(now)

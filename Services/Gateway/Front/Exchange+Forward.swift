@@ -1,19 +1,34 @@
+import Identity
 import Metrics
 import NIOCore
 import ServiceKit
 
 /// Sending a request on to its service.
 extension Exchange: UpstreamUser {
-    /// Bodies up to this size are kept for a second try.
+    /// Bodies up to this size are read before a service is asked, and kept for a second try.
     private static let replayLimit = 65_536
 
     /// Whether the connection may hand over more of the request's body.
     var wantsBody: Bool {
         guard !requestIsComplete else { return false }
         switch stage {
+        case .collecting: return true
         case .forwarding, .answering: return upstreamConnection?.isWritable ?? false
         default: return false
         }
+    }
+
+    /// Reads the body, or the first 64 KiB of it, before the service is asked: who sends slowly takes nobody's place
+    /// there.
+    func collect() {
+        stage = .collecting
+        bodySince = .now()
+        replay = ByteBuffer()
+        if head.headers.contains("expect"), head.minorVersion == 1 {
+            connection.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
+            connection.flush()
+        }
+        connection.bodyWanted()
     }
 
     // MARK: Reaching the service
@@ -22,7 +37,7 @@ extension Exchange: UpstreamUser {
         guard let route else { return }
         let loop = pool.loop
         let bound = NIOLoopBound(self, eventLoop: loop)
-        switch route.upstream.enter({ loop.execute { bound.value.placeGranted() } }) {
+        switch route.upstream.enter(owner, { loop.execute { bound.value.placeGranted() } }) {
         case .admitted:
             holdsPlace = true
             connect(fresh: false)
@@ -31,9 +46,14 @@ extension Exchange: UpstreamUser {
         }
     }
 
+    /// Whose share of the places at a service this request takes.
+    private var owner: Bulkhead.Owner {
+        principal.map { .organization($0.organization) } ?? .address(client?.countedAs ?? "")
+    }
+
     private func placeGranted() {
         guard case .queued = stage else {
-            route?.upstream.leave()
+            route?.upstream.leave(owner)
             return
         }
         holdsPlace = true
@@ -86,15 +106,8 @@ extension Exchange: UpstreamUser {
             connection.flush()
             return
         }
-        if attempts == 0 {
-            bodySince = .now()
-            if isRepeatable { replay = ByteBuffer() }
-        }
-        if head.headers.contains("expect"), head.minorVersion == 1, !hasContinued {
-            hasContinued = true
-            self.connection.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
-            self.connection.flush()
-        }
+        (bodySince, bodyBefore) = (.now(), bodyBytes)
+        if !isRepeatable || attempts > 0 { replay = nil }
         connection.flush()
         self.connection.bodyWanted()
     }
@@ -118,23 +131,24 @@ extension Exchange: UpstreamUser {
     // MARK: The body
 
     func received(_ part: ByteBuffer) {
-        guard let route, let upstreamConnection else { return }
+        guard let route else { return }
         bodyBytes += part.readableBytes
         guard bodyBytes <= route.rule.bodyLimit else { return broke(.tooLarge) }
-        if var kept = replay {
-            if kept.readableBytes + part.readableBytes <= Self.replayLimit {
-                kept.writeImmutableBuffer(part)
-                replay = kept
-            } else {
-                replay = nil
-            }
+        if case .collecting = stage {
+            replay?.writeImmutableBuffer(part)
+            if bodyBytes > Self.replayLimit { enterUpstream() }
+            return
         }
+        guard let upstreamConnection else { return }
+        if bodyBytes > Self.replayLimit { replay = nil }
+        replay?.writeImmutableBuffer(part)
         upstreamConnection.writeBody(part)
         upstreamConnection.flush()
     }
 
     func receivedEnd() {
         requestIsComplete = true
+        if case .collecting = stage { return enterUpstream() }
         answerSince = .now()
         upstreamConnection?.endBody()
         upstreamConnection?.flush()
@@ -239,7 +253,7 @@ extension Exchange: UpstreamUser {
         }
         if holdsPlace {
             holdsPlace = false
-            route?.upstream.leave()
+            route?.upstream.leave(owner)
         }
     }
 }

@@ -8,6 +8,8 @@ import ServiceKit
 final class Exchange {
     enum Stage {
         case judging
+        /// Admitted; its body is on its way to us.
+        case collecting
         /// Waiting for a place at the upstream, under this number.
         case queued(Int)
         case connecting
@@ -37,10 +39,11 @@ final class Exchange {
     // The request's body
     var requestIsComplete = false
     var bodyBytes = 0
+    /// Since when the body is waited for, and how much of it had come by then.
     var bodySince = NIODeadline.now()
-    /// What was sent of the body, kept while the request may have to be sent again.
+    var bodyBefore = 0
+    /// The body as far as it has come before the request was sent, and while it may have to be sent again.
     var replay: ByteBuffer?
-    var hasContinued = false
 
     // The way to the service
     var upstreamConnection: (any UpstreamTransport)?
@@ -207,7 +210,7 @@ final class Exchange {
         self.admission = admission
         principal = admission.principal
         if case .length(let length) = head.framing, length > route.rule.bodyLimit { return reject(.tooLarge) }
-        enterUpstream()
+        if requestIsComplete { enterUpstream() } else { collect() }
     }
 
     // MARK: Deadlines
@@ -215,15 +218,20 @@ final class Exchange {
     func tick(_ now: NIODeadline) {
         guard let route else { return }
         if now - started > route.rule.timeout.amount { return timedOut() }
-        guard case .forwarding = stage else { return }
+        switch stage {
+        case .collecting, .forwarding: break
+        default: return
+        }
         if requestIsComplete {
-            if now - answerSince > route.upstream.rule.answerTimeout.amount { timedOut() }
+            // A route with a time of its own has it for the answer too: what it does takes long.
+            let limit = route.rule.hasOwnTimeout ? route.rule.timeout : route.upstream.rule.answerTimeout
+            if now - answerSince > limit.amount { timedOut() }
         } else if wantsBody {
             let limits = table.configuration.limits
             let elapsed = now - bodySince
             let isStalled =
                 elapsed > .seconds(10)
-                && Int64(bodyBytes) < elapsed.nanoseconds / 1_000_000_000 * Int64(limits.minimumRate)
+                && Int64(bodyBytes - bodyBefore) < elapsed.nanoseconds / 1_000_000_000 * Int64(limits.minimumRate)
             let isLate = elapsed > (route.rule.hasOwnTimeout ? route.rule.timeout : limits.bodyTimeout).amount
             if isStalled || isLate { broke(.timeout("The body of the request")) }
         }
@@ -232,6 +240,7 @@ final class Exchange {
     private func timedOut() {
         switch stage {
         case .judging: reject(.unavailable("unavailable", "This is not available at the moment."))
+        case .collecting: broke(.timeout("The body of the request"))
         case .queued(let number):
             if let route, route.upstream.abandon(number) {
                 reject(Self.overloaded)

@@ -139,6 +139,9 @@ final class Gate: Sendable {
         return organization.map { seal.seal(positions, organization: $0, now: now) }
     }
 
+    /// Tokens are judged anew, since the rules for them have changed.
+    func forgetTokens() { keys.forgetTokens() }
+
     private func verifiedToken(_ question: Question, verifier: AccessTokenVerifier) async throws(Refusal)
         -> VerifiedAccessToken?
     {

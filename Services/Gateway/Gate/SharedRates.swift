@@ -15,6 +15,8 @@ final class SharedRates: Sendable {
         var answer: RateWindow.Answer
         /// Counted by this gateway alone.
         var isLocal = false
+        /// Allowed by this limit and taken back: it counts no more, and is not to be taken back once more.
+        var isGivenBack = false
 
         var rule: RateRule { keyed.rule }
     }
@@ -51,13 +53,16 @@ final class SharedRates: Sendable {
         }
         guard results.contains(where: { !$0.answer.isAllowed }) else { return results }
         await giveBack(results)
-        for index in results.indices where results[index].answer.isAllowed { results[index].answer.remaining += 1 }
+        for index in results.indices where results[index].answer.isAllowed {
+            results[index].answer.remaining += 1
+            results[index].isGivenBack = true
+        }
         return results
     }
 
     /// Counts a request no more: another limit refuses it, or it was nobody's who may be counted for it.
     func giveBack(_ results: [Result]) async {
-        let counted = results.filter(\.answer.isAllowed)
+        let counted = results.filter { $0.answer.isAllowed && !$0.isGivenBack }
         for result in counted where result.isLocal { local.giveBack(result.rule, key: result.keyed.key) }
         let shared = counted.filter { !$0.isLocal }
         if shared.isEmpty { return }

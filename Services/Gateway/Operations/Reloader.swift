@@ -58,6 +58,7 @@ final class Reloader: Service, CustomStringConvertible {
                 logger.warning("listen, admin and jwks change only with a restart")
             }
             front.replaceTable(table)
+            if old.token != new.token { front.gate.forgetTokens() }
             meters.reloads.increment()
             logger.info("configuration reloaded", metadata: ["routes": "\(table.routes.count)"])
             return true

@@ -29,7 +29,7 @@ final class Upstream: Sendable {
     private let logger: Logger
     private let state: Mutex<State>
 
-    /// A server that an earlier table knew keeps what was learned of it.
+    /// Whether a server is ready is kept of one that an earlier table knew; its circuit is closed again.
     init(_ rule: UpstreamRule, after earlier: Upstream?, logger: Logger) {
         self.rule = rule
         self.logger = logger
@@ -48,14 +48,14 @@ final class Upstream: Sendable {
 
     var load: (inFlight: Int, queued: Int) { state.withLock { ($0.bulkhead.inFlight, $0.bulkhead.queued) } }
 
-    func enter(_ resume: @escaping @Sendable () -> Void) -> Bulkhead.Entry {
-        state.withLock { $0.bulkhead.enter(resume) }
+    func enter(_ owner: Bulkhead.Owner, _ resume: @escaping @Sendable () -> Void) -> Bulkhead.Entry {
+        state.withLock { $0.bulkhead.enter(owner, resume) }
     }
 
     func abandon(_ number: Int) -> Bool { state.withLock { $0.bulkhead.abandon(number) } }
 
-    func leave() {
-        let resume = state.withLock { $0.bulkhead.leave() }
+    func leave(_ owner: Bulkhead.Owner) {
+        let resume = state.withLock { $0.bulkhead.leave(owner) }
         resume?()
     }
 

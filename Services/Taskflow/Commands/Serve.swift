@@ -55,24 +55,31 @@ private struct StopFailpoint: Service {
 struct Parts {
     /// In dependency order, the gateway last.
     let services: [any Service]
+    /// How long all of them go on accepting after they were told to stop, one after the other.
+    private let drain: Duration
 
     init(_ names: [ServiceName], config: ConfigReader, logger: Logger) throws {
         var services: [any Service] = []
         var local: [LocalService] = []
+        var drain = Duration.zero
         for name in names {
             if let assembly = try name.assemble(config, logger: logger) {
                 services += assembly.services
                 local.append(assembly.local)
+                drain += assembly.drain
             } else {
-                services += try GatewayApp.assemble(
+                let assembly = try GatewayApp.assemble(
                     config,
                     logger: logger,
                     openAPI: ServiceName.documents,
                     local: local
-                ).services
+                )
+                services += assembly.services
+                drain += assembly.drain
             }
         }
         self.services = services
+        self.drain = drain
     }
 
     /// Makes the folders that settings name for pictures and mails, so that a mistake is found before anything runs and not
@@ -107,7 +114,7 @@ struct Parts {
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )
-        configuration.maximumGracefulShutdownDuration = .seconds(35)
+        configuration.maximumGracefulShutdownDuration = .seconds(35) + drain
         try await ServiceGroup(configuration: configuration).run()
     }
 }
