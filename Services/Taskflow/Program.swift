@@ -43,20 +43,15 @@ enum Program {
         }
     }
 
-    /// Settings by flag, environment, the file that `TASKFLOW_SETTINGS_FILE` names or an installation keeps, and last
-    /// `.env`.
-    static func settings(
-        overrides: [String: String] = [:],
-        installation: String? = nil,
-        names: SettingNames? = nil
-    ) throws -> ConfigReader {
+    /// Settings by flag, environment, the file that `TASKFLOW_SETTINGS_FILE` names, and last `.env`.
+    static func settings(overrides: [String: String] = [:], names: SettingNames? = nil) throws -> ConfigReader {
         let environment = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
         var file: [String: String] = [:]
-        let path = environment["TASKFLOW_SETTINGS_FILE"] ?? installation.map(Installation.settingsFile)
-        if let path, let text = try? String(contentsOfFile: path, encoding: .utf8) {
+        if let path = environment["TASKFLOW_SETTINGS_FILE"] {
+            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+                throw SettingError("\(path), named by TASKFLOW_SETTINGS_FILE, cannot be read; make it readable.")
+            }
             file = SettingsFile.parse(text)
-        } else if let path = environment["TASKFLOW_SETTINGS_FILE"] {
-            throw SettingError("\(path), named by TASKFLOW_SETTINGS_FILE, cannot be read; make it readable.")
         }
         // A folder of that name is somebody else's: Python's environments are called so.
         var isFolder: ObjCBool = false
@@ -73,11 +68,14 @@ enum Program {
     }
 
     /// Settings for a command that works on what is running: an installation started by `up`, or what the settings from
-    /// outside name.
-    static func settings(running directory: String) throws -> ConfigReader {
-        let config = try settings(installation: directory)
-        // With a secret from outside it is not the folder that counts.
-        if try settings().text("TASKFLOW_SECRET", secret: true) != nil { return config }
+    /// outside name. Never some of both: a key sealed under the secret of one and kept by the other opens nothing.
+    static func settings(running folder: InstallationFolder) throws -> ConfigReader {
+        try settings(running: folder, outside: try settings())
+    }
+
+    static func settings(running folder: InstallationFolder, outside: ConfigReader) throws -> ConfigReader {
+        if !folder.isGiven, outside.text("TASKFLOW_SECRET", secret: true) != nil { return outside }
+        let directory = folder.directory
         guard access(Installation.settingsFile(in: directory), F_OK) == 0 else {
             throw SettingError(
                 "there is no installation in \(directory.isEmpty ? "a folder without a name" : directory): give its "
@@ -85,7 +83,14 @@ enum Program {
             )
         }
         try Installation.refuseStopped(in: directory)
-        return config
+        return try settings(ofInstallationIn: directory)
+    }
+
+    /// The settings under which an installation was started last; what `up` decides by itself is stronger than the
+    /// environment, as it was then.
+    static func settings(ofInstallationIn directory: String) throws -> ConfigReader {
+        let text = try? String(contentsOfFile: Installation.settingsFile(in: directory), encoding: .utf8)
+        return try settings(overrides: SettingsFile.parse(text ?? ""))
     }
 
     /// Logs and metrics of the process; once, before anything else is made.
@@ -110,9 +115,14 @@ enum Program {
         try? FileHandle.standardOutput.write(contentsOf: Data((text + end).utf8))
     }
 
+    /// One line to standard error.
+    static func warn(_ line: String) {
+        try? FileHandle.standardError.write(contentsOf: Data("taskflow: \(line)\n".utf8))
+    }
+
     /// One line to standard error, then exit code 1.
     static func fail(_ line: String) -> Never {
-        try? FileHandle.standardError.write(contentsOf: Data("taskflow: \(line)\n".utf8))
+        warn(line)
         Foundation.exit(1)
     }
 }

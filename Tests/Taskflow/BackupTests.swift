@@ -25,10 +25,10 @@ import Testing
         let backup = try Backup.parse(["/backups/monday", "--media", "--directory", "/srv/taskflow", "--with-secrets"])
         #expect(backup.folder == "/backups/monday")
         #expect(backup.media && backup.withSecrets)
-        #expect(backup.directory == "/srv/taskflow")
+        #expect(backup.installation.directory == "/srv/taskflow")
         let restore = try Restore.parse(["/backups/monday", "--replace", "--other-secret"])
         #expect(restore.replace && restore.otherSecret)
-        #expect(restore.directory == ".taskflow")
+        #expect(restore.installation.directory == ".taskflow")
         #expect(try Verify.parse([]).wait == 30)
         for help in [Backup.helpMessage(), Restore.helpMessage(), Verify.helpMessage()] {
             #expect(help.contains("taskflow ") && help.contains("TASKFLOW_ADMIN_DATABASE_URL"))

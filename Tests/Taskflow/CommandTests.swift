@@ -60,6 +60,39 @@ import Testing
         try Installation.refuseStopped(in: installation.directory)
     }
 
+    /// Else keys would be sealed under the secret of one installation and kept in the database of another.
+    @Test func aCommandWorksOnOneInstallationAlone() throws {
+        let installation = try Installation(directory: folder)
+        try installation.keep(settings: ["TASKFLOW_SECRET": "of the folder", "TASKFLOW_REDIS_URL": "unix://folder"])
+        let outside = Settings.fixed([
+            "TASKFLOW_SECRET": "of another", "TASKFLOW_ADMIN_DATABASE_URL": "postgres://another",
+        ])
+        let given = try InstallationFolder.parse(["--directory", folder])
+        let config = try Program.settings(running: given, outside: outside)
+        #expect(config.text("TASKFLOW_SECRET", secret: true) == "of the folder")
+        #expect(!DatabaseAccess.isOutside(given, outside))
+
+        let none = try InstallationFolder.parse([])
+        let other = try Program.settings(running: none, outside: outside)
+        #expect(other.text("TASKFLOW_SECRET", secret: true) == "of another")
+        #expect(other.text("TASKFLOW_REDIS_URL", secret: true) == nil)
+        #expect(DatabaseAccess.isOutside(none, outside))
+        #expect(!DatabaseAccess.isOutside(none, Settings.fixed([:])))
+    }
+
+    @Test func aRedisIsClearedOnlyIfItIsNamed() throws {
+        #expect(throws: SettingError.self) { try RedisCleaner.urls(Settings.fixed([:])) }
+        let named = Settings.fixed(["TASKFLOW_REDIS_URL": "redis://a:1/0", "TASKFLOW_GATE_REDIS_URL": "redis://b:1/0"])
+        #expect(try RedisCleaner.urls(named) == ["redis://a:1/0", "redis://b:1/0"])
+    }
+
+    @Test func theSecretThatWasMadeStays() {
+        let kept = ["TASKFLOW_SECRET": "first"]
+        #expect(MakeSecrets.secret(kept, ["TASKFLOW_SECRET": "second"]) == "first")
+        #expect(MakeSecrets.secret([:], ["TASKFLOW_SECRET": "second"]) == "second")
+        #expect(MakeSecrets.secret([:], [:]).count == 64)
+    }
+
     @Test func foldersOfPicturesAndMailsAreMadeBeforeTheStart() throws {
         func check(_ names: [ServiceName], _ settings: [String: String]) throws {
             try Parts.checkFolders(of: names, Settings.fixed(settings))

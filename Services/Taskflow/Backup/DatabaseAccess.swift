@@ -6,8 +6,8 @@ import ServiceKit
 
 /// The database of an installation as its administrator sees it, and what goes with it.
 ///
-/// With `TASKFLOW_ADMIN_DATABASE_URL` in the settings it is the one that this names. Otherwise it is that of the
-/// installation in a folder; if that does not run, its Postgres alone is started for as long as it is needed.
+/// It is that of the installation in a folder; if that does not run, its Postgres alone is started for as long as it is
+/// needed. With `TASKFLOW_ADMIN_DATABASE_URL` in the settings, and no folder given, it is the one that this names.
 struct DatabaseAccess {
     /// URL of the administrator.
     let administrator: String
@@ -37,11 +37,12 @@ struct DatabaseAccess {
     }
 
     /// Opens the database for one command.
-    static func open(directory: String, for use: Use, logger: Logger) async throws -> DatabaseAccess {
+    static func open(_ folder: InstallationFolder, for use: Use, logger: Logger) async throws -> DatabaseAccess {
         let outside = try Program.settings()
-        if let administrator = outside.text("TASKFLOW_ADMIN_DATABASE_URL") {
-            return try given(administrator, outside)
+        if isOutside(folder, outside) {
+            return try given(try outside.required("TASKFLOW_ADMIN_DATABASE_URL", secret: true, ""), outside)
         }
+        let directory = folder.directory
         switch use {
         case .reading:
             guard access("\(directory)/secrets.json", F_OK) == 0 else {
@@ -63,6 +64,11 @@ struct DatabaseAccess {
                 throw SettingError("Taskflow is running in \(directory): stop it before its data is replaced")
             }
         }
+    }
+
+    /// Whether a command works on what the settings from outside name and not on an installation's folder.
+    static func isOutside(_ folder: InstallationFolder, _ outside: ConfigReader) -> Bool {
+        !folder.isGiven && outside.text("TASKFLOW_ADMIN_DATABASE_URL", secret: true) != nil
     }
 
     /// Stops what was started.
@@ -105,7 +111,7 @@ struct DatabaseAccess {
 
     /// An installation that is running: its file says how to reach it.
     private static func running(_ directory: String) throws -> DatabaseAccess {
-        let config = try Program.settings(installation: directory)
+        let config = try Program.settings(ofInstallationIn: directory)
         let administrator = try config.required(
             "TASKFLOW_ADMIN_DATABASE_URL",
             secret: true,

@@ -8,13 +8,21 @@ enum RedisCleaner {
     /// Streams with their cursors, revocations with session positions, rates.
     static let patterns = ["ev:*", "{auth}:*", "{rate:*"]
 
+    /// Where it is. It has to be said: what is cleared by default could be another installation's.
+    static func urls(_ config: ConfigReader) throws -> Set<String> {
+        let main = try config.required(
+            "TASKFLOW_REDIS_URL",
+            secret: true,
+            "the Redis of this installation, which is cleared: redis://host:6379/0"
+        )
+        return [main, config.text("TASKFLOW_GATE_REDIS_URL", default: main, secret: true)]
+    }
+
     /// What happened, for the operator. Redis need not be there: relays find out by themselves, a little later.
     static func clear(_ config: ConfigReader, logger: Logger) async -> String {
-        let main = config.text("TASKFLOW_REDIS_URL", default: "redis://127.0.0.1:6379/0", secret: true)
-        let gate = config.text("TASKFLOW_GATE_REDIS_URL", default: main, secret: true)
         do {
             var count = 0
-            for url in Set([main, gate]) { count += try await clear(url, logger: logger) }
+            for url in try urls(config) { count += try await clear(url, logger: logger) }
             return "Redis has been cleared of \(count) keys."
         } catch {
             return """

@@ -28,8 +28,7 @@ struct Backup: AsyncParsableCommand {
     @Argument(help: "The folder to make. It must not be there yet.")
     var folder: String
 
-    @Option(help: "The folder of the installation started by `taskflow up`.")
-    var directory = ".taskflow"
+    @OptionGroup var installation: InstallationFolder
 
     @Flag(help: "Copy the pictures too. Without it, and with Cloudinary, they stay where they are.")
     var media = false
@@ -48,7 +47,7 @@ struct Backup: AsyncParsableCommand {
                 throw StartError("\(target.path) is there already: give the name of a folder that is to be made")
             }
             let logger = Program.quietLogger
-            let database = try await DatabaseAccess.open(directory: directory, for: .reading, logger: logger)
+            let database = try await DatabaseAccess.open(installation, for: .reading, logger: logger)
             do {
                 let partial = try target.claim()
                 let manifest: BackupManifest

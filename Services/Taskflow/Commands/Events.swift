@@ -24,23 +24,15 @@ struct Events: AsyncParsableCommand {
         subcommands: [Status.self, Parked.self, Retry.self, Drop.self, Replay.self]
     )
 
-    /// Where the installation's settings are, for every subcommand.
-    struct Target: ParsableArguments {
-        @Option(help: "The folder of the installation started by `taskflow up`.")
-        var directory = ".taskflow"
-
-        func config() throws -> ConfigReader { try Program.settings(running: directory) }
-    }
-
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Each service's outbox and how far its readers are behind."
         )
-        @OptionGroup var target: Target
+        @OptionGroup var installation: InstallationFolder
 
         func run() async throws {
             try await Program.run {
-                let config = try target.config()
+                let config = try Program.settings(running: installation)
                 var answers = 0
                 for name in ServiceName.keeping {
                     do {
@@ -60,11 +52,11 @@ struct Events: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Events whose five retries failed and that wait for a decision, and those waiting behind them."
         )
-        @OptionGroup var target: Target
+        @OptionGroup var installation: InstallationFolder
 
         func run() async throws {
             try await Program.run {
-                let config = try target.config()
+                let config = try Program.settings(running: installation)
                 for name in ServiceName.keeping {
                     let answer = try await InternalCall(name, config).send("GET", "/internal/log/parked")
                     for event in answer.elements ?? [] { Program.say("\(name.rawValue)  \(Events.line(event))") }
@@ -77,33 +69,33 @@ struct Events: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Apply a parked event again, and those of the same subject behind it."
         )
-        @OptionGroup var target: Target
+        @OptionGroup var installation: InstallationFolder
         @Argument(help: "The service that parked it.") var service: ServiceName
         @Argument(help: "The event's place: project.07:1234.") var position: String
 
         func validate() throws { try Events.check(service, position) }
 
-        func run() async throws { try await Events.decide("retry", service, position, target) }
+        func run() async throws { try await Events.decide("retry", service, position, installation) }
     }
 
     struct Drop: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Give a parked event up: it will never be applied in this service."
         )
-        @OptionGroup var target: Target
+        @OptionGroup var installation: InstallationFolder
         @Argument(help: "The service that parked it.") var service: ServiceName
         @Argument(help: "The event's place: project.07:1234.") var position: String
 
         func validate() throws { try Events.check(service, position) }
 
-        func run() async throws { try await Events.decide("drop", service, position, target) }
+        func run() async throws { try await Events.decide("drop", service, position, installation) }
     }
 
     struct Replay: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Print events of a stream as its producer kept them, one JSON object a line."
         )
-        @OptionGroup var target: Target
+        @OptionGroup var installation: InstallationFolder
         @Argument(help: "The stream: project.07.") var stream: String
         @Option(help: "Print what comes after this number.") var after: Int64 = 0
         @Option(help: "At most so many, 1 to 1000.") var limit = 100
@@ -116,7 +108,10 @@ struct Events: AsyncParsableCommand {
 
         func run() async throws {
             try await Program.run {
-                let call = try InternalCall(try Events.producer(of: stream), try target.config())
+                let call = try InternalCall(
+                    try Events.producer(of: stream),
+                    try Program.settings(running: installation)
+                )
                 let answer = try await call.send(
                     "GET",
                     "/internal/events?stream=\(stream)&after=\(after)&limit=\(limit)"
@@ -157,11 +152,11 @@ struct Events: AsyncParsableCommand {
         _ decision: String,
         _ service: ServiceName,
         _ position: String,
-        _ target: Target
+        _ installation: InstallationFolder
     ) async throws {
         try await Program.run {
             let path = position.replacing(":", with: "/")
-            let call = try InternalCall(service, try target.config())
+            let call = try InternalCall(service, try Program.settings(running: installation))
             do {
                 Program.say(line(try await call.send("POST", "/internal/log/parked/\(path)/\(decision)")))
             } catch let failure as APIFailure where failure.status == 404 {

@@ -21,14 +21,13 @@ struct Keys: AsyncParsableCommand {
 
     /// Where the installation's settings are, for every subcommand.
     struct Target: ParsableArguments {
-        @Option(help: "The folder of the installation started by `taskflow up`.")
-        var directory = ".taskflow"
+        @OptionGroup var installation: InstallationFolder
 
         /// The settings, and a logger that says only what matters to a person at a terminal.
         func open() throws -> (ConfigReader, Logger) {
             var logger = Logger(label: "taskflow")
             logger.logLevel = .error
-            return (try Program.settings(running: directory), logger)
+            return (try Program.settings(running: installation), logger)
         }
     }
 

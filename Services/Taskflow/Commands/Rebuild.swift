@@ -22,7 +22,7 @@ struct Rebuild: AsyncParsableCommand {
             """
     )
 
-    @OptionGroup var target: Events.Target
+    @OptionGroup var installation: InstallationFolder
     @Argument(help: "project, task or notification.") var service: ServiceName
     @Option(help: "For how many seconds to try again where the reader is behind.") var wait = 60
 
@@ -36,7 +36,7 @@ struct Rebuild: AsyncParsableCommand {
     func run() async throws {
         try await Program.run(DatabaseAccess.neededRole) {
             let logger = Program.quietLogger
-            let database = try await DatabaseAccess.open(directory: target.directory, for: .reading, logger: logger)
+            let database = try await DatabaseAccess.open(installation, for: .reading, logger: logger)
             do {
                 let pool = try database.pool(isolation: "read committed", logger: logger)
                 try await KnownMigrations.refuseNewer(pool)

@@ -29,8 +29,7 @@ struct Restore: AsyncParsableCommand {
     @Argument(help: "The folder that `taskflow backup` made.")
     var folder: String
 
-    @Option(help: "The folder of the installation started by `taskflow up`.")
-    var directory = ".taskflow"
+    @OptionGroup var installation: InstallationFolder
 
     @Flag(help: "Drop what is in the database now. It is gone for good: back it up before.")
     var replace = false
@@ -52,9 +51,11 @@ struct Restore: AsyncParsableCommand {
             let entries = try entries(of: backup.dump)
             let outside = try Program.settings()
             var secrets: Secrets?
-            if outside.text("TASKFLOW_ADMIN_DATABASE_URL", secret: true) == nil {
+            if DatabaseAccess.isOutside(installation, outside) {
+                _ = try RedisCleaner.urls(outside)
+            } else {
                 secrets = try manifest.secrets(
-                    for: directory,
+                    for: installation.directory,
                     from: backup,
                     given: outside.text("TASKFLOW_SECRET", secret: true),
                     otherSecret: otherSecret
@@ -62,7 +63,7 @@ struct Restore: AsyncParsableCommand {
             }
             let logger = Program.quietLogger
             let database = try await DatabaseAccess.open(
-                directory: directory,
+                installation,
                 for: .restoring(secrets: secrets),
                 logger: logger
             )

@@ -9,8 +9,8 @@ struct MakeSecrets: AsyncParsableCommand {
         abstract: "Make the secrets of a deployment, once, as a settings file for its services.",
         discussion: """
             Writes taskflow.env (for TASKFLOW_SETTINGS_FILE) and postgres-password into a folder. What is there \
-            already stays; TASKFLOW_SECRET and TASKFLOW_POSTGRES_PASSWORD from the environment win over new ones, and \
-            SMTP and Cloudinary settings are passed on.
+            already stays; TASKFLOW_SECRET and TASKFLOW_POSTGRES_PASSWORD from the environment are taken the first \
+            time, and SMTP and Cloudinary settings passed on each time.
             """
     )
 
@@ -29,6 +29,11 @@ struct MakeSecrets: AsyncParsableCommand {
         }
     }
 
+    /// The secret that stays: everything that was sealed is lost with another one.
+    static func secret(_ kept: [String: String], _ given: [String: String]) -> String {
+        kept["TASKFLOW_SECRET"] ?? given["TASKFLOW_SECRET"] ?? Secrets.random()
+    }
+
     func run() async throws {
         try await Program.run {
             guard access(directory, F_OK) == 0 else {
@@ -45,7 +50,10 @@ struct MakeSecrets: AsyncParsableCommand {
                 return "postgresql://\(role):\(escaped)@\(postgres)/taskflow"
             }
             var settings = kept
-            let secret = given["TASKFLOW_SECRET"] ?? kept["TASKFLOW_SECRET"] ?? Secrets.random()
+            let secret = MakeSecrets.secret(kept, given)
+            if let other = given["TASKFLOW_SECRET"], other != secret {
+                Program.warn("TASKFLOW_SECRET is not the one in \(file), which stays: what is kept is sealed with it")
+            }
             guard secret.unicodeScalars.count >= 32 else {
                 throw SettingError("TASKFLOW_SECRET is too short; give at least 32 random characters, or none.")
             }

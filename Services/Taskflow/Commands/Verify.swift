@@ -23,8 +23,7 @@ struct Verify: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "The folder of the installation started by `taskflow up`.")
-    var directory = ".taskflow"
+    @OptionGroup var installation: InstallationFolder
 
     @Option(help: "For how many seconds to wait for readers that are behind.")
     var wait = 30
@@ -36,7 +35,7 @@ struct Verify: AsyncParsableCommand {
     func run() async throws {
         try await Program.run(DatabaseAccess.neededRole) {
             let logger = Program.quietLogger
-            let database = try await DatabaseAccess.open(directory: directory, for: .reading, logger: logger)
+            let database = try await DatabaseAccess.open(installation, for: .reading, logger: logger)
             let report: Report
             do {
                 report = try await verify(try database.pool(logger: logger))

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import ServiceKit
 
@@ -81,6 +82,19 @@ struct Installation {
     func keep(settings: [String: String]) throws {
         try PrivateFiles.write(SettingsFile.text(settings), to: Installation.settingsFile(in: directory))
     }
+}
+
+/// The option of commands that work on an installation. Who gives it means that folder, whatever other database the
+/// settings name; without it, settings that name another one count.
+struct InstallationFolder: ParsableArguments {
+    @Option(
+        name: .customLong("directory"),
+        help: "The folder of the installation started by `taskflow up`. (default: .taskflow)"
+    )
+    var given: String?
+
+    var isGiven: Bool { given != nil }
+    var directory: String { given ?? ".taskflow" }
 }
 
 /// Another process runs this installation.
