@@ -82,15 +82,21 @@ enum Program {
                     + "--directory, or TASKFLOW_SECRET and the other settings that --help names"
             )
         }
+        guard access(Installation.settingsFile(in: directory), R_OK) == 0 else {
+            throw SettingError("\(directory) belongs to another account: run this as the one that runs `taskflow up`")
+        }
         try Installation.refuseStopped(in: directory)
         return try settings(ofInstallationIn: directory)
     }
 
     /// The settings under which an installation was started last; what `up` decides by itself is stronger than the
     /// environment, as it was then.
-    static func settings(ofInstallationIn directory: String) throws -> ConfigReader {
+    static func settings(
+        ofInstallationIn directory: String,
+        but others: [String: String] = [:]
+    ) throws -> ConfigReader {
         let text = try? String(contentsOfFile: Installation.settingsFile(in: directory), encoding: .utf8)
-        return try settings(overrides: SettingsFile.parse(text ?? ""))
+        return try settings(overrides: SettingsFile.parse(text ?? "").merging(others) { $1 })
     }
 
     /// Logs and metrics of the process; once, before anything else is made.
@@ -150,7 +156,8 @@ enum SettingsFile {
     /// The lines' names and values.
     static func parse(_ text: String) -> [String: String] {
         var settings: [String: String] = [:]
-        for line in text.split(separator: "\n") {
+        // Also where lines end with CR LF, which is one character.
+        for line in text.split(whereSeparator: \.isNewline) {
             let pair = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             if pair.count == 2 { settings[String(pair[0])] = String(pair[1]) }
         }

@@ -76,6 +76,10 @@ final class MigrationSession {
         }
     }
 
+    func hasSchema(_ name: String) async throws -> Bool {
+        try await !run("SELECT 1 FROM pg_namespace WHERE nspname = \(literal(name))").isEmpty
+    }
+
     // MARK: Roles and schema
 
     func prepareRolesAndSchema(_ schema: SchemaDefinition, password: String) async throws {

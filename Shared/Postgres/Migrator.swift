@@ -129,6 +129,19 @@ public struct Migrator: Sendable {
         await session.close()
     }
 
+    /// Whether there is a schema of that name.
+    public func hasSchema(_ name: String) async throws -> Bool {
+        let session = try await MigrationSession.open(administrator, logger: logger)
+        do {
+            let answer = try await session.hasSchema(name)
+            await session.close()
+            return answer
+        } catch {
+            await session.close()
+            throw error
+        }
+    }
+
     /// Creates the database that the administrator's URL names, if it is not there; connects to `postgres` for that.
     public func createDatabaseIfMissing() async throws {
         var target = try ConnectionTarget(administrator)

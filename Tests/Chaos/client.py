@@ -11,6 +11,8 @@ from judge import PASSING, Answer
 PATIENCE = 15
 # Positions are good for ten minutes; who was idle for longer has none to send.
 POSITION_AGE = 540
+# The token before the newest is good for thirty seconds of Auth's clock, which may be eight off.
+GRACE = 20
 
 
 class Maybe(Exception):
@@ -180,7 +182,7 @@ class Session:
 
     def refresh(self):
         """A new pair of tokens. A lost reply must do no harm for thirty seconds."""
-        if self.refresh_in_doubt is not None and time.monotonic() - self.refresh_in_doubt > 25:
+        if self.refresh_in_doubt is not None and time.monotonic() - self.refresh_in_doubt > GRACE:
             # The grace is over, or nearly: what this client holds may be dead by its own fault.
             self.judge.count("sessions given up after a lost refresh")
             self.access = None
@@ -198,7 +200,9 @@ class Session:
         if answer.status in PASSING:
             self.refresh_in_doubt = self.refresh_in_doubt or begun
             raise Maybe(f"refresh: {answer.status} {answer.code}")
-        if not self.judge.faults.during(begun - 60, answer.until, ["clock-far"]):
+        # Sent in time, it may still have come too late.
+        is_late = self.refresh_in_doubt is not None and answer.until - self.refresh_in_doubt > GRACE
+        if not is_late and not self.judge.faults.during(begun - 60, answer.until, ["clock-far"]):
             self.judge.violate("sessions", f"a session was lost: {answer} {answer.code}, in doubt since "
                                            f"{self.refresh_in_doubt and begun - self.refresh_in_doubt}")
         self.access = None

@@ -1,10 +1,12 @@
 """A backup while people work, both stores destroyed, a restore: TST-5."""
 import json
 import shutil
+import signal
+import subprocess
 import time
 
 from load import Company, Load, Session
-from stage import Stage, expect
+from stage import Failed, Stage, expect
 
 # Twice, so that a million rows come back.
 ROWS = 500_000
@@ -45,6 +47,8 @@ def drill(binary, say, keep=False):
         stage.postgres.initialize()
         stage.postgres.start()
         stage.redis.start()
+        broken_off(stage, target, say)
+        begun = time.monotonic()
         stage.run("restore", target)
         restored = time.monotonic() - begun
         stage.start_processes()
@@ -111,6 +115,33 @@ def refusals(stage, target, say):
     stage.start_processes()
     expect(Session(stage.origins).send("GET", "/health/ready").status == 200, "not ready again")
     say("refused: an existing folder, running services, another secret, several databases, a full database, damage")
+
+
+def broken_off(stage, target, say):
+    """A restore that is interrupted leaves nothing that could be taken for an empty installation."""
+    process = subprocess.Popen([stage.binary, "restore", target], env=stage.environment(), cwd=stage.folder,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not is_restoring(stage):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    expect(process.returncode == 1 and "broken off" in said, f"interrupted: {process.returncode} {said}")
+    for _ in range(200):
+        if not is_restoring(stage):
+            break
+        time.sleep(0.05)
+    expect(not is_restoring(stage), "pg_restore goes on although the restore was broken off")
+    done = stage.run("migrate", check=False)
+    expect(done.returncode == 1 and "did not come to its end" in done.stderr, f"migrate: {done.returncode} {done.stderr}")
+    say("a restore that is broken off stops, and the database is refused until another one is through")
+
+
+def is_restoring(stage):
+    try:
+        return stage.postgres.sql("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_restore')") \
+            == [["t"]]
+    except Failed:
+        return False  # The database is not made yet.
 
 
 def has_index(stage):

@@ -83,7 +83,7 @@ import Testing
         try Data("one".utf8).write(to: URL(fileURLWithPath: "\(source)/a/b/one.png"))
         #expect(try PictureFiles.copyMissing(from: source, to: target) == 1)
         try Data("two".utf8).write(to: URL(fileURLWithPath: "\(source)/a/two.png"))
-        try Data("changed".utf8).write(to: URL(fileURLWithPath: "\(source)/a/b/one.png"))
+        try Data("new".utf8).write(to: URL(fileURLWithPath: "\(source)/a/b/one.png"))
         #expect(try PictureFiles.copyMissing(from: source, to: target) == 2)
         #expect(FileManager.default.contents(atPath: "\(target)/a/b/one.png") == Data("one".utf8))
     }
@@ -134,5 +134,21 @@ import Testing
                 "verify: 3 checks, 1 differences, 1 readers behind",
             ]
         )
+    }
+
+    @Test func picturesAreCopiedWholeAndFromWhereALinkLeads() throws {
+        let root = try Fixture.folder()
+        let (real, link, target) = ("\(root)/real", "\(root)/link", "\(root)/target")
+        try PrivateFiles.makeFolders("\(real)/one", mode: 0o755)
+        try PrivateFiles.write("picture", to: "\(real)/one/a.png")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: real)
+        #expect(try PictureFiles.copyMissing(from: link, to: target) == 1)
+        // As a copy leaves them that broke off, of this program and of the one before.
+        try PrivateFiles.write("pict", to: "\(target)/one/a.png")
+        try PrivateFiles.write("pi", to: "\(target)/one/a.png.partial")
+        try PrivateFiles.write("another", to: "\(real)/one/b.png")
+        #expect(try PictureFiles.copyMissing(from: link, to: target) == 2)
+        #expect(try String(contentsOfFile: "\(target)/one/a.png", encoding: .utf8) == "picture")
+        #expect(PictureFiles.count(in: target) == 2)
     }
 }

@@ -86,6 +86,21 @@ import Testing
         #expect(try RedisCleaner.urls(named) == ["redis://a:1/0", "redis://b:1/0"])
     }
 
+    @Test func whatCannotBeReadIsNotMadeAnew() throws {
+        #expect(try MakeSecrets.text(of: "\(folder)/none") == nil)
+        #expect { try MakeSecrets.text(of: folder) } throws: { "\($0)".contains("cannot be read") }
+    }
+
+    @Test func settingsWithCarriageReturnsAreLinesToo() {
+        let settings = SettingsFile.parse("A=1\r\nTASKFLOW_SECRET=x=y\r\n\nB=2\n")
+        #expect(settings == ["A": "1", "TASKFLOW_SECRET": "x=y", "B": "2"])
+    }
+
+    @Test func aServiceIsAskedWhereItListens() {
+        let places = ["0.0.0.0:7001", "[::]:7001", "10.0.0.5:7001", "[::1]:80", "task:7004"].map(Health.address)
+        #expect(places == ["127.0.0.1:7001", "[::1]:7001", "10.0.0.5:7001", "[::1]:80", "task:7004"])
+    }
+
     @Test func theSecretThatWasMadeStays() {
         let kept = ["TASKFLOW_SECRET": "first"]
         #expect(MakeSecrets.secret(kept, ["TASKFLOW_SECRET": "second"]) == "first")

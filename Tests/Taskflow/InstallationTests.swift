@@ -1,4 +1,5 @@
 import Foundation
+import Redis
 import Testing
 
 @testable import taskflow
@@ -95,5 +96,21 @@ import Testing
         }
         let port = Int(in_port_t(bigEndian: address.sin_port))
         #expect { try FreePorts.pick(wanted: port, otherwise: 8080) } throws: { "\($0)".contains("is taken") }
+    }
+
+    @Test(arguments: ["plain", "per%20cent", "what?", "a,b"]) func serversAreReachedInAFolderOfAnyName(name: String)
+        throws
+    {
+        let path = "\(folder)/\(name)"
+        try PrivateFiles.makeFolders(path, mode: 0o755)
+        let servers = try EmbeddedServers(
+            directory: path,
+            administratorPassword: "x",
+            isNew: true,
+            mayBeEmpty: true
+        )
+        #expect(RedisClient.isValid(url: servers.redisURL))
+        #expect(!servers.redisURL.contains("?") && !servers.sockets.contains(","))
+        #expect(servers.redisURL.removingPercentEncoding == "unix://\(servers.sockets)/redis/redis.sock")
     }
 }

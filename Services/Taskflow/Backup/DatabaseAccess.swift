@@ -151,7 +151,11 @@ struct DatabaseAccess {
             ),
             secret: secrets.secret,
             passwords: secrets.services,
-            config: try Program.settings(overrides: ["TASKFLOW_REDIS_URL": servers.redisURL]),
+            // Pictures are where they were kept when it ran last.
+            config: try Program.settings(
+                ofInstallationIn: installation.directory,
+                but: ["TASKFLOW_REDIS_URL": servers.redisURL]
+            ),
             directory: installation.directory,
             servers: running,
             installation: installation

@@ -14,9 +14,9 @@ struct PostgresProgram {
             )
         }
         self.path = path
-        let outside = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PG") }
         let place = try url.map { try PostgresConfiguration.programEnvironment(for: $0) } ?? [:]
-        environment = outside.merging(place) { $1 }
+        // What the URL leaves open comes from PGHOST and the like, here as in libpq.
+        environment = ProcessInfo.processInfo.environment.merging(place) { $1 }
     }
 
     /// What it says about itself.
@@ -35,9 +35,14 @@ struct PostgresProgram {
         let output = Pipe()
         process.standardOutput = output
         process.standardError = output
+        // It has a process group of its own, which no Ctrl-C reaches: it would go on when we are gone.
+        Interruption.watch()
+        defer { Interruption.stopWatching() }
         try process.run()
+        Interruption.ends(process.processIdentifier)
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
+        guard !Interruption.happened else { throw StartError("broken off by a signal") }
         guard process.terminationStatus == 0 else {
             let name = path.split(separator: "/").last ?? ""
             throw StartError("\(name) failed: \(PostgresProgram.lastWords(text))")
@@ -50,45 +55,5 @@ struct PostgresProgram {
         let lines = text.split(separator: "\n").map(String.init)
         let errors = lines.filter { $0.contains("error") || $0.contains("FATAL") || $0.contains("detail") }
         return (errors.isEmpty ? lines : errors).suffix(3).joined(separator: " ")
-    }
-}
-
-/// Pictures, copied from folder to folder.
-enum PictureFiles {
-    /// Copies what the target does not have yet; how many files it has then. A file that goes away meanwhile is let go.
-    static func copyMissing(from source: String, to target: String) throws -> Int {
-        let files = FileManager.default
-        try PrivateFiles.makeFolders(target, mode: 0o755)
-        guard let names = files.enumerator(atPath: source) else { return 0 }
-        for case let name as String in names {
-            let (from, to) = ("\(source)/\(name)", "\(target)/\(name)")
-            var isFolder: ObjCBool = false
-            guard files.fileExists(atPath: from, isDirectory: &isFolder), !files.fileExists(atPath: to) else {
-                continue
-            }
-            if isFolder.boolValue {
-                try files.createDirectory(atPath: to, withIntermediateDirectories: true)
-                continue
-            }
-            do {
-                try files.copyItem(atPath: from, toPath: to)
-            } catch {
-                guard !files.fileExists(atPath: from) else {
-                    throw StartError("\(from) cannot be copied to \(to): \(error.localizedDescription)")
-                }
-            }
-        }
-        return count(in: target)
-    }
-
-    static func count(in folder: String) -> Int {
-        guard let names = FileManager.default.enumerator(atPath: folder) else { return 0 }
-        var count = 0
-        for case let name as String in names {
-            var isFolder: ObjCBool = false
-            let isThere = FileManager.default.fileExists(atPath: "\(folder)/\(name)", isDirectory: &isFolder)
-            if isThere, !isFolder.boolValue { count += 1 }
-        }
-        return count
     }
 }

@@ -32,9 +32,14 @@ enum RedisCleaner {
         }
     }
 
+    private struct RedisIsCluster: Error {}
+
     private static func clear(_ url: String, logger: Logger) async throws -> Int {
         let connection = try await RedisClient(url: url, logger: logger).dedicatedConnection()
         defer { connection.close() }
+        // Of a cluster, this server has a part of the keys only.
+        let cluster = try await connection.send(RedisCommand("INFO", "cluster"), timeout: .seconds(5))
+        guard cluster.string?.contains("cluster_enabled:1") != true else { throw RedisIsCluster() }
         var count = 0
         for pattern in patterns {
             var cursor = "0"
@@ -45,7 +50,6 @@ enum RedisCleaner {
                 )
                 guard let parts = answer.elements, parts.count == 2, let next = parts[0].string else { break }
                 cursor = next
-                // One key a command: in a cluster they are of many slots.
                 for key in (parts[1].elements ?? []).compactMap(\.string) {
                     _ = try await connection.send(RedisCommand("UNLINK", key), timeout: .seconds(5))
                     count += 1

@@ -60,7 +60,8 @@ struct Backup: AsyncParsableCommand {
                 await database.close()
                 Program.say(
                     """
-                    \(target.path): \(manifest.contents.summary), as of \(manifest.takenAt).
+                    \(target.path): \(manifest.contents.summary)\(manifest.pictures.map { ", \($0) pictures" } ?? ""), \
+                    as of \(manifest.takenAt).
                     It is opened by the secret with the fingerprint \(manifest.secretFingerprint)\
                     \(withSecrets ? ", which lies in it: keep it safe." : "; keep that secret elsewhere.")
                     """

@@ -57,10 +57,17 @@ struct Events: AsyncParsableCommand {
         func run() async throws {
             try await Program.run {
                 let config = try Program.settings(running: installation)
+                var answers = 0
                 for name in ServiceName.keeping {
-                    let answer = try await InternalCall(name, config).send("GET", "/internal/log/parked")
-                    for event in answer.elements ?? [] { Program.say("\(name.rawValue)  \(Events.line(event))") }
+                    do {
+                        let answer = try await InternalCall(name, config).send("GET", "/internal/log/parked")
+                        for event in answer.elements ?? [] { Program.say("\(name.rawValue)  \(Events.line(event))") }
+                        answers += 1
+                    } catch let failure as APIFailure {
+                        Program.warn("\(name.rawValue): \(failure.description)")
+                    }
                 }
+                if answers < ServiceName.keeping.count { throw ExitCode(1) }
             }
         }
     }

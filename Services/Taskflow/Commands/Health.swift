@@ -15,6 +15,17 @@ struct Health: AsyncParsableCommand {
     @Argument(help: "The service.")
     var service: ServiceName
 
+    /// Where a service that listens there is asked from this machine.
+    static func address(_ listen: String) -> String {
+        guard let colon = listen.lastIndex(of: ":") else { return listen }
+        let port = listen[colon...]
+        switch listen[..<colon] {
+        case "0.0.0.0", "": return "127.0.0.1\(port)"
+        case "[::]": return "[::1]\(port)"
+        default: return listen
+        }
+    }
+
     func run() async throws {
         try await Program.run {
             let config = try Program.settings()
@@ -22,8 +33,7 @@ struct Health: AsyncParsableCommand {
                 "TASKFLOW_\(service.rawValue.uppercased())_LISTEN",
                 default: "127.0.0.1:\(service.defaultPort)"
             )
-            let port = listen.split(separator: ":").last.map(String.init) ?? ""
-            let request = HTTPClientRequest(url: "http://127.0.0.1:\(port)/health/ready")
+            let request = HTTPClientRequest(url: "http://\(Health.address(listen))/health/ready")
             let status = try? await HTTPClient.shared.execute(request, timeout: .seconds(2)).status.code
             guard status == 200 else { Program.fail("\(service.rawValue) is not ready") }
         }

@@ -34,6 +34,7 @@ struct Migrate: AsyncParsableCommand {
             )
             let chosen = ServiceName.keeping.filter { services.isEmpty || services.contains($0) }
             let passwords = try Migrate.passwords(of: chosen, config, administrator: administrator)
+            try await Migrations.refuseHalfRestored(administrator, logger: logger)
             try await Migrations.run(administrator: administrator, passwords: passwords, logger: logger)
             Program.say("The database is up to date.")
         }
@@ -71,6 +72,18 @@ struct Migrate: AsyncParsableCommand {
 
 /// Runs the migrations of several services.
 enum Migrations {
+    /// A schema that is there from before a restore drops anything until it is through.
+    static let restoring = "taskflow_restoring"
+
+    /// What a restore has left half done looks like an empty installation, and must not be served as one.
+    static func refuseHalfRestored(_ administrator: String, logger: Logger) async throws {
+        guard try await Migrator(administrator: administrator, logger: logger).hasSchema(restoring) else { return }
+        throw StartError(
+            "a restore of this database did not come to its end: run `taskflow restore` again (or, if it is to be "
+                + "empty, drop the schema \(restoring))"
+        )
+    }
+
     /// Brings the schema of every service in `passwords` up to date.
     static func run(administrator: String, passwords: [String: String], logger: Logger) async throws {
         let migrator = Migrator(administrator: administrator, logger: logger)

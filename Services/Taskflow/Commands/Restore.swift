@@ -108,6 +108,7 @@ struct Restore: AsyncParsableCommand {
         let pool = try database.pool(logger: logger)
         try await refuseGuests(pool)
         try await refuseData(pool)
+        _ = try await pool.query("CREATE SCHEMA IF NOT EXISTS \(unsafe: Migrations.restoring)")
         try await makeRoles(database, logger: logger)
         for name in ServiceName.keeping {
             _ = try await pool.query("DROP SCHEMA IF EXISTS \(unsafe: name.rawValue) CASCADE")
@@ -125,6 +126,7 @@ struct Restore: AsyncParsableCommand {
             logger: logger
         )
         _ = try await pool.query("ANALYZE")
+        _ = try await pool.query("DROP SCHEMA \(unsafe: Migrations.restoring)")
     }
 
     /// Roles first, since the dump names them as owners; their schemas make room for those of the dump.

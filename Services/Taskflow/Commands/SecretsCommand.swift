@@ -34,16 +34,25 @@ struct MakeSecrets: AsyncParsableCommand {
         kept["TASKFLOW_SECRET"] ?? given["TASKFLOW_SECRET"] ?? Secrets.random()
     }
 
+    /// What is in a file; nil if it is not there. What cannot be read is not made anew.
+    static func text(of file: String) throws -> String? {
+        guard access(file, F_OK) == 0 else { return nil }
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+            throw SettingError("\(file) is there and cannot be read: make it readable for this account (\(geteuid()))")
+        }
+        return text
+    }
+
     func run() async throws {
         try await Program.run {
             guard access(directory, F_OK) == 0 else {
                 throw SettingError("there is no folder \(directory): make it first")
             }
             let file = "\(directory)/taskflow.env"
-            let kept = (try? String(contentsOfFile: file, encoding: .utf8)).map(SettingsFile.parse) ?? [:]
+            let kept = try MakeSecrets.text(of: file).map(SettingsFile.parse) ?? [:]
             let given = ProcessInfo.processInfo.environment.filter { !$0.value.isEmpty }
             let password =
-                (try? String(contentsOfFile: "\(directory)/postgres-password", encoding: .utf8))
+                try MakeSecrets.text(of: "\(directory)/postgres-password")
                 ?? given["TASKFLOW_POSTGRES_PASSWORD"] ?? Secrets.random()
             func url(_ role: String, _ password: String) -> String {
                 let escaped = password.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? password

@@ -57,16 +57,15 @@ struct Up: AsyncParsableCommand {
             try Parts.checkFolders(of: ServiceName.allCases, config)
             Program.say("Starting Taskflow in \(installation.directory) ...")
             // Until the services take signals over, a Ctrl-C must not leave the servers behind.
-            let interrupted = InterruptWatch()
+            Interruption.watch()
             let running = try await servers.start(logger: logger)
             do {
                 try await Up.migrate(servers: servers, secrets: secrets, logger: logger)
                 try installation.keep(settings: settings)
-                if interrupted.happened {
+                if Interruption.happened {
                     await running.stop()
                     return
                 }
-                interrupted.stop()
                 let parts = try Parts(ServiceName.allCases, config: config, logger: logger)
                 names.warn(logger)
                 let url = settings["TASKFLOW_PUBLIC_URL"] ?? "http://127.0.0.1:\(publicPort)"
@@ -75,9 +74,11 @@ struct Up: AsyncParsableCommand {
                     url: url,
                     installation: installation,
                     mails: settings["TASKFLOW_MAIL_DIRECTORY"],
-                    signUpIsOpen: outside.text("TASKFLOW_SIGNUP") != "closed"
+                    // A demo account that has to prove its address first would be asked for at each start.
+                    mayHaveDemo: outside.text("TASKFLOW_SIGNUP") != "closed"
+                        && outside.text("TASKFLOW_EMAIL_VERIFICATION") != "on"
                 )
-                try await parts.run(with: [welcome] + running.services, logger: logger)
+                try await parts.run(with: [welcome, SignalHandover()] + running.services, logger: logger)
             } catch {
                 await running.stop()
                 throw error
@@ -134,6 +135,7 @@ struct Up: AsyncParsableCommand {
             password: secrets.administrator
         )
         try await Migrator(administrator: administrator, logger: logger).createDatabaseIfMissing()
+        try await Migrations.refuseHalfRestored(administrator, logger: logger)
         try await Migrations.run(
             administrator: administrator,
             passwords: secrets.services,
@@ -150,7 +152,7 @@ struct Welcome: Service {
     let url: String
     let installation: Installation
     let mails: String?
-    let signUpIsOpen: Bool
+    let mayHaveDemo: Bool
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {
@@ -172,7 +174,7 @@ struct Welcome: Service {
             try await ContinuousClock().sleep(for: .milliseconds(100))
         }
         var login = installation.demoLogin()
-        if login == nil, signUpIsOpen { login = try await signUp(client) }
+        if login == nil, mayHaveDemo { login = try await signUp(client) }
         var lines = ["", "  Taskflow is running at  \(url)", "  API reference           \(url)/api/docs"]
         if let login {
             lines.append("  Demo login              \(login.email)  \(login.password)")
@@ -193,35 +195,22 @@ struct Welcome: Service {
             "organization": "Demo"}
             """
         request.body = .bytes(ByteBuffer(string: body))
-        let answer = try await client.execute(request, timeout: .seconds(10))
-        guard answer.status == .created else { return nil }
-        try installation.keep(login)
-        return login
+        do {
+            // Kept first: without it nobody could log in to what was made.
+            try installation.keep(login)
+            let answer = try await client.execute(request, timeout: .seconds(30))
+            if answer.status == .created { return login }
+        } catch  where !(error is CancellationError) {
+            Program.warn("no demo login could be made: \(error)")
+        }
+        installation.forgetDemoLogin()
+        return nil
     }
 }
 
-/// Notes a Ctrl-C or SIGTERM that comes before the services listen for signals.
-final class InterruptWatch {
-    private let sources: [any DispatchSourceSignal]
-    private let flag = DispatchQueue(label: "interrupt")
-    private nonisolated(unsafe) var interrupted = false  // touched on the queue only
-
-    init() {
-        var sources: [any DispatchSourceSignal] = []
-        for number in [SIGINT, SIGTERM] {
-            signal(number, SIG_IGN)
-            sources.append(DispatchSource.makeSignalSource(signal: number, queue: flag))
-        }
-        self.sources = sources
-        for source in sources {
-            source.setEventHandler { [weak self] in self?.interrupted = true }
-            source.resume()
-        }
-    }
-
-    var happened: Bool { flag.sync { interrupted } }
-
-    func stop() {
-        for source in sources { source.cancel() }
+/// Ends the installation at once if a signal came before the services listened for it; from then on they do.
+private struct SignalHandover: Service {
+    func run() async throws {
+        if !Interruption.happened { try? await gracefulShutdown() }
     }
 }

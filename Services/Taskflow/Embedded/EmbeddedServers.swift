@@ -47,9 +47,9 @@ struct EmbeddedServers: Sendable {
             isNew: isNew,
             mayBeEmpty: mayBeEmpty
         )
-        // A Unix socket's path holds at most 107 bytes.
+        // A Unix socket's path holds at most 107 bytes, and Postgres takes a comma for the end of it.
         let near = "\(state)/run"
-        sockets = near.utf8.count < 80 ? near : "/tmp/taskflow-\(name)"
+        sockets = near.utf8.count < 80 && !near.contains(",") ? near : "/tmp/taskflow-\(name)"
     }
 
     /// Where the data is. What is there decides, before names and modes do: the folder may have been renamed, or opened to
@@ -125,12 +125,16 @@ struct EmbeddedServers: Sendable {
 
     /// libpq URI for a role, over the socket.
     func postgresURL(role: String, password: String, database: String = EmbeddedServers.database) -> String {
-        let host = sockets.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? sockets
-        return "postgresql://\(role):\(password)@\(host):5432/\(database)"
+        "postgresql://\(role):\(password)@\(encoded(sockets)):5432/\(database)"
     }
 
     /// URL of the Redis socket.
-    var redisURL: String { "unix://\(sockets)/redis/redis.sock" }
+    var redisURL: String { "unix://\(encoded("\(sockets)/redis/redis.sock", but: "/"))" }
+
+    private func encoded(_ path: String, but others: String = "") -> String {
+        let plain = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: others))
+        return path.addingPercentEncoding(withAllowedCharacters: plain) ?? path
+    }
 
     private static func postgresProgram(_ name: String) throws -> String {
         guard let path = SystemPrograms.postgres(name) else {

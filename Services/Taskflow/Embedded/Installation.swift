@@ -78,6 +78,9 @@ struct Installation {
         try PrivateFiles.write(String(decoding: data, as: UTF8.self), to: "\(directory)/demo-login.json")
     }
 
+    /// There is no such account after all.
+    func forgetDemoLogin() { unlink("\(directory)/demo-login.json") }
+
     /// Writes the settings in force as a file of `NAME=value` lines, readable by the owner only.
     func keep(settings: [String: String]) throws {
         try PrivateFiles.write(SettingsFile.text(settings), to: Installation.settingsFile(in: directory))
