@@ -19,6 +19,8 @@ public final class CursorWatch: Service, Sendable {
 
     private struct State {
         var settled: [StreamName: Int64] = [:]
+        /// Since when that has been gathered.
+        var since = ContinuousClock.now
         var waiters: [UInt64: Waiter] = [:]
         var lastID: UInt64 = 0
     }
@@ -30,6 +32,8 @@ public final class CursorWatch: Service, Sendable {
     private let logger: Logger
     private let state = Mutex(State())
     private let bell = Bell()
+    /// What is known is forgotten after so long: a reader may have gone back since, behind a restored producer.
+    private let memory: Duration
 
     /// How long one may wait without counting, and how many may count, in all and for one organization.
     private static let grace = Duration.milliseconds(100)
@@ -40,14 +44,25 @@ public final class CursorWatch: Service, Sendable {
 
     /// Watches the cursors of `producers`' streams in a service's schema. With `replay`, nobody waits for what their
     /// producer has lost in a restore.
-    public init(
+    public convenience init(
         database: TenantDatabase,
         producers: [Producer],
         replay: (any ReplaySource)? = nil,
         logger: Logger
     ) {
+        self.init(database: database, producers: producers, replay: replay, memory: .seconds(5), logger: logger)
+    }
+
+    init(
+        database: TenantDatabase,
+        producers: [Producer],
+        replay: (any ReplaySource)? = nil,
+        memory: Duration,
+        logger: Logger
+    ) {
         self.producers = Set(producers)
         self.replay = replay
+        self.memory = memory
         self.logger = logger
         cursors = CursorTable(pool: database.pool)
         metrics = LogMetrics(database.pool.configuration.schema)
@@ -98,7 +113,10 @@ public final class CursorWatch: Service, Sendable {
         organization: OrganizationID? = nil,
         timeout: Duration = .seconds(2)
     ) async throws {
-        let known = state.withLock { $0.settled }
+        let known = state.withLock { state in
+            if .now - state.since > memory { (state.settled, state.since) = ([:], .now) }
+            return state.settled
+        }
         var missing: [StreamName: Int64] = [:]
         for position in positions where producers.contains(position.stream.producer) {
             guard known[position.stream] ?? 0 < position.sequence else { continue }

@@ -229,6 +229,15 @@ struct EventApplier: Sendable {
     }
 }
 
+extension Error {
+    /// Whether the next attempt at an event may succeed without anything having been done. One that took too long counts:
+    /// it may take that long every time.
+    var mayPassByItself: Bool {
+        guard let error = self as? PostgresError else { return isPassing(self) }
+        return !error.isTooSlow && (isPassing(error) || error.isRetryable)
+    }
+}
+
 /// True where a server is missing, or we are being stopped: nobody's fault, to be waited out and never counted.
 func isPassing(_ error: any Error) -> Bool {
     switch error {

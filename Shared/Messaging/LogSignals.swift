@@ -5,7 +5,6 @@ import Synchronization
 final class LogSignals: Sendable {
     private struct State {
         var committed: [Shard: Int64] = [:]
-        var settled: [StreamName: Int64] = [:]
         var observers: [@Sendable (Position) -> Void] = []
     }
 
@@ -33,11 +32,7 @@ final class LogSignals: Sendable {
 
     /// This process's reader has applied a stream up to there, actions after the commit included.
     func settled(_ position: Position) {
-        let observers = state.withLock { state in
-            state.settled[position.stream] = max(state.settled[position.stream] ?? 0, position.sequence)
-            return state.observers
-        }
-        for observer in observers { observer(position) }
+        for observer in state.withLock({ $0.observers }) { observer(position) }
     }
 
     /// Calls `observer` for every position from now on.

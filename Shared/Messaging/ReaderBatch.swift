@@ -30,6 +30,8 @@ struct ReaderBatch {
         case passing
         /// Lost a deadlock or the like.
         case retryable(any Error)
+        /// A statement took longer than any may: the server was busy, or the event needs that long every time.
+        case tooSlow(any Error)
         /// The events cannot be applied, or not be set aside.
         case failed(any Error)
         /// What the producer gave.
@@ -38,6 +40,8 @@ struct ReaderBatch {
 
     /// So many lost deadlocks in a row are nobody's fault.
     private static let patience = 10
+    /// So often an event may take too long, alone, before it is the event's fault and no longer the server's.
+    private static let slowness = 3
 
     private(set) var command: Command
     /// Milliseconds to wait before the command, drawn from here.
@@ -48,6 +52,7 @@ struct ReaderBatch {
     private var rest: [Incoming]
     private var longestPause = Self.shortestPause
     private var deadlocks = 0
+    private var slow = 0
     /// After a failure in a batch its events are applied one by one, to find the one that fails.
     private var alone = 0
 
@@ -70,6 +75,7 @@ struct ReaderBatch {
         case (.apply(let events), .done):
             longestPause = Self.shortestPause
             deadlocks = 0
+            slow = 0
             finish(events.count)
         case (.park, .done): finish(1)
         case (.apply, .elsewhere(let cursor)), (.park, .elsewhere(let cursor)):
@@ -87,8 +93,14 @@ struct ReaderBatch {
         case (.apply, .retryable) where deadlocks < Self.patience:
             deadlocks += 1
             pause = 5...50
-        case (.apply(let events), .retryable(let error)), (.apply(let events), .failed(let error)):
+        case (.apply(let events), .tooSlow) where events.count == 1 && slow < Self.slowness - 1:
+            // Else a stream would stand still for ever behind one event.
+            slow += 1
+            wait()
+        case (.apply(let events), .retryable(let error)), (.apply(let events), .failed(let error)),
+            (.apply(let events), .tooSlow(let error)):
             if events.count == 1 {
+                slow = 0
                 command = .park(events[0], because: error)
             } else {
                 alone = events.count

@@ -96,6 +96,9 @@ final class StreamWorker: Sendable {
             return .elsewhere(elsewhere.sequence)
         } catch is LineageElsewhere {
             return .otherLineage
+        } catch let error as PostgresError where error.isTooSlow {
+            logger.warning("an event took too long to apply", metadata: ["error": "\(applier.reason(error))"])
+            return .tooSlow(error)
         } catch  where isPassing(error) {
             if work.isFirstPause {
                 logger.warning("the reader waits", metadata: ["error": "\(applier.reason(error))"])
@@ -145,7 +148,7 @@ final class StreamWorker: Sendable {
         defer { turnstile.leave() }
         do {
             _ = try await applier.retry(candidate.position)
-        } catch  where isPassing(error) || (error as? PostgresError)?.isRetryable == true {
+        } catch let error where error.mayPassByItself {
             return
         } catch {
             let pause = error is UnreadableEvent ? nil : applier.pause(after: candidate.attempts + 1)

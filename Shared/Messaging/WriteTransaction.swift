@@ -102,13 +102,14 @@ public final class WriteTransaction: Sendable {
         scope.record(Position(StreamName(producer, ledger.shard), try row.get("seq")))
     }
 
-    /// Removes what the log keeps of the organization: counters and idempotency records go, its events in the outbox
+    /// Removes what the log keeps of the organization: counters, idempotency and parked records go, its events in the outbox
     /// become tombstones without personal data, and the last of all is a tombstone if this transaction publishes nothing
     /// else. For services on hearing that it was deleted, and for the one that deletes it, before it publishes that.
     public func eraseOrganization() throws {
         guard let organization else { return }
         send("DELETE FROM idempotency WHERE organization_id = \(organization)")
         send("DELETE FROM counter WHERE organization_id = \(organization)")
+        send("DELETE FROM parked WHERE organization_id = \(organization)")
         send(
             """
             UPDATE outbox SET type = 'tombstone', subject = 'tombstone', payload = '{}', actor = NULL,

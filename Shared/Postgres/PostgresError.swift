@@ -50,11 +50,6 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible, CustomDeb
         sqlState == "23505" && self.constraint == constraint
     }
 
-    /// True for 23503, foreign_key_violation, of that constraint.
-    public func isForeignKeyViolation(of constraint: String) -> Bool {
-        sqlState == "23503" && self.constraint == constraint
-    }
-
     /// True where the dependency is missing rather than the request wrong: answered with 503.
     public var isUnavailability: Bool {
         switch code.base {
@@ -73,6 +68,9 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible, CustomDeb
         default: return false
         }
     }
+
+    /// True for a statement that the server has ended because it took longer than `statement_timeout` allows.
+    public var isTooSlow: Bool { code == .server && sqlState == "57014" }
 
     /// True for a deadlock or serialization failure: the same transaction, run again, may succeed.
     public var isRetryable: Bool { code == .server && (sqlState == "40001" || sqlState == "40P01") }

@@ -16,9 +16,9 @@ public struct PostgresConfiguration: Sendable {
     public var maximumConnections: Int
     /// How long a request waits for a free connection before it fails.
     public var checkoutTimeout: Duration
-    /// How long an answer is waited for, in whole seconds, before the connection is given up. The server's own
-    /// `statement_timeout` is 20 s, so that later none will come; and together with the time to connect anew it stays
-    /// below the half minute in which everything has to be well after a fault.
+    /// How long the answers of one round are waited for, in whole seconds, before the connection is given up. The
+    /// server's own `statement_timeout` is 20 s, so that of a single statement later none will come; and together with
+    /// the time to connect anew it stays below the half minute in which everything has to be well after a fault.
     public var answerTimeout = Duration.seconds(22)
     /// `search_path` of every connection: the service's schema.
     public var schema: String

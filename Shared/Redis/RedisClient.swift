@@ -61,8 +61,8 @@ public final class RedisClient: Service, Sendable {
         var isDown = false
         while !Task.isCancelled {
             do {
-                let link = try await openAny(address)
-                var (runID, isCluster) = try await Self.identity(of: link, timeout: commandTimeout)
+                let (link, identity) = try await openAny(address)
+                var (runID, isCluster) = identity
                 var links = RedisLinks(link)
                 var cluster: RedisCluster?
                 if isCluster {
@@ -73,8 +73,14 @@ public final class RedisClient: Service, Sendable {
                         throw error
                     }
                     link.close()
-                    guard let home = cluster?.homeLink else { throw RedisError(.unavailable, message: "no home") }
-                    runID = try await Self.identity(of: home, timeout: commandTimeout).runID
+                    do {
+                        guard let home = cluster?.homeLink else { throw RedisError(.unavailable, message: "no home") }
+                        runID = try await Self.identity(of: home, timeout: commandTimeout).runID
+                    } catch {
+                        // A master that hangs still takes connections; those to the others would stay for ever.
+                        cluster?.close()
+                        throw error
+                    }
                 } else if connectsEachLoop {
                     links = try await RedisLinks(link, onEachLoopTo: address, timeout: commandTimeout)
                     try await Self.checkIdentity(runID, of: links, timeout: commandTimeout)
@@ -118,25 +124,34 @@ public final class RedisClient: Service, Sendable {
     }
 
     /// The server that the URL names, or, when that is gone, another one of its cluster.
-    private func openAny(_ address: RedisAddress) async throws -> RedisLink {
+    private func openAny(_ address: RedisAddress) async throws -> (RedisLink, Identity) {
         do {
-            return try await RedisLink.open(address, timeout: commandTimeout)
+            return try await open(address)
         } catch {
             for node in state.withLock({ $0.nodes }) {
-                if let link = try? await RedisLink.open(address.at(node), timeout: commandTimeout) { return link }
+                if let answer = try? await open(address.at(node)) { return answer }
             }
             throw error
         }
     }
 
-    private static func identity(
-        of link: RedisLink,
-        timeout: Duration
-    ) async throws -> (runID: String, isCluster: Bool) {
+    /// A connection to a server that answers: one that hangs takes connections, too.
+    private func open(_ address: RedisAddress) async throws -> (RedisLink, Identity) {
+        let link = try await RedisLink.open(address, timeout: commandTimeout)
+        do {
+            return (link, try await Self.identity(of: link, timeout: commandTimeout))
+        } catch {
+            link.close()
+            throw error
+        }
+    }
+
+    private typealias Identity = (runID: String, isCluster: Bool)
+
+    private static func identity(of link: RedisLink, timeout: Duration) async throws -> Identity {
         let answer = try await link.send([RedisCommand("INFO", "server")], timeout: timeout)[0]
         let lines = (answer.string ?? "").split(whereSeparator: \.isNewline)
         guard let line = lines.first(where: { $0.hasPrefix("run_id:") }) else {
-            link.close()
             throw RedisError(.server, message: "INFO server: \(answer.errorMessage ?? "no run_id")")
         }
         return (String(line.dropFirst("run_id:".count)), lines.contains("redis_mode:cluster"))
@@ -198,7 +213,7 @@ public final class RedisClient: Service, Sendable {
     /// Fails with `.unavailable` if the server is not there. In a cluster it is to any of the servers.
     public func dedicatedConnection() async throws -> RedisConnection {
         guard let address else { throw RedisError(.unavailable, message: "not the URL of a Redis server") }
-        return RedisConnection(try await openAny(address))
+        return RedisConnection(try await openAny(address).0)
     }
 
     /// The answer to one command, an error answer thrown.

@@ -108,6 +108,11 @@ final class RedisCluster: Sendable {
         } onCancel: {
             end()
         }
+        close()
+    }
+
+    /// Closes all connections; it is of no more use then.
+    func close() {
         for link in state.withLock({ Array($0.links.values) }) { link.close() }
     }
 

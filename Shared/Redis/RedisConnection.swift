@@ -42,9 +42,6 @@ public final class RedisConnection: Sendable {
         return stream
     }
 
-    /// Returns when the connection is closed, whoever did it; cancelling the task closes it.
-    public func waitUntilClosed() async { await link.waitUntilClosed() }
-
     /// Closes the connection; who waits for an answer gets `.unavailable`.
     public func close() { link.close() }
 }

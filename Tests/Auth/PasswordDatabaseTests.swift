@@ -240,6 +240,53 @@ import Testing
 }
 
 @Suite struct ThrottleDatabaseTests {
+    /// A pause is kept by tries that were under way when it began, the right one among them.
+    @Test func aBurstOfChangesIsWorthNoMore() async throws {
+        let world = try await AuthWorld()
+        let email = AuthWorld.email()
+        let grant = try await world.signUp(email).grant
+        let principal = grant.principal
+        @Sendable func change(_ old: String, _ new: String) async -> String? {
+            await code {
+                try await world.accounts.changePassword(principal, client: world.client) { (old: old, new: new) }
+            }
+        }
+        let new = "another-secret-99"
+        for _ in 0..<5 { #expect(await change("wrong-password-1", new) == "wrong-password") }
+        let key = AuthStore.ThrottleKey(
+            name: AuthSecrets(AuthWorld.secrets).nameHash("change-password/\(grant.session.account)"),
+            address: principal.session.description
+        )
+        // All have passed the first look; they come to the lock one by one, and get it in that order.
+        let burst = try await world.database.pool.transaction(in: nil) { transaction in
+            _ = try await transaction.query("SELECT pg_advisory_xact_lock(\(key.lock)::bigint)::text")
+            var burst: [Task<String?, Never>] = []
+            for old in ["wrong-password-2", "wrong-password-3", AuthWorld.password] {
+                burst.append(Task { await change(old, new) })
+                // Who does not come there within three seconds is not held up by it.
+                let deadline = ContinuousClock.now + .seconds(3)
+                var waiting = 0
+                while waiting < burst.count, ContinuousClock.now < deadline {
+                    waiting =
+                        try await transaction.query(
+                            """
+                            SELECT count(*) AS count FROM pg_locks l
+                            WHERE NOT l.granted AND pg_backend_pid() = ANY(pg_blocking_pids(l.pid))
+                            """
+                        ).first?.get("count") ?? 0
+                }
+            }
+            return burst
+        }
+        var codes: [String?] = []
+        for task in burst { codes.append(await task.value) }
+        #expect(codes == ["wrong-password", "too-many-tries", "too-many-tries"])
+        // Nor does it tell whether a password is right that is to stay.
+        world.clock.advance(.seconds(1))
+        #expect(await change("another-secret-98", "another-secret-98") == "same-password")
+        #expect(await change(AuthWorld.password, new) == nil)
+    }
+
     @Test func failuresSlowOneAddressDown() async throws {
         let world = try await AuthWorld()
         let email = AuthWorld.email()

@@ -73,6 +73,21 @@ import Testing
         #expect(text(work.command) == "finished")
     }
 
+    /// Else a stream would stand still for ever behind an event whose statements take longer than any may.
+    @Test func anEventThatIsAlwaysTooSlowIsSetAside() {
+        var work = batch(1, 2)
+        work.handle(.tooSlow(Broken()))
+        #expect(text(work.command) == "apply [1]")
+        work.handle(.done)
+        for _ in 0..<2 {
+            work.handle(.tooSlow(Broken()))
+            #expect(text(work.command) == "apply [2]")
+            #expect(work.pause != nil)
+        }
+        work.handle(.tooSlow(Broken()))
+        #expect(text(work.command) == "park 2")
+    }
+
     @Test func aMissingServerIsWaitedOutWithoutEnd() {
         var work = batch(1)
         for _ in 0..<20 { work.handle(.passing) }

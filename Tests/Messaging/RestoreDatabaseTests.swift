@@ -1,5 +1,6 @@
 import Chronology
 import Events
+import Failures
 import Identity
 import Logging
 import Postgres
@@ -68,6 +69,28 @@ import Testing
             for service in services { group.addTask { try await service() } }
             defer { group.cancelAll() }
             try await eventually("in time", condition)
+        }
+    }
+
+    /// CON-2: what was applied once may be undone behind a producer that comes back older.
+    @Test func whoWaitsIsNotToldOfWhatHasBeenUndone() async throws {
+        let log = try await LogFixture()
+        let stream = StreamName(.task, Shard.all[0])
+        let watch = CursorWatch(database: log.consumer, producers: [.task], memory: .zero, logger: log.logger)
+        _ = try await CursorTable(pool: log.consumer.pool).takeOver([stream])
+        @Sendable func apply(_ sequence: Int64) async throws {
+            _ = try await log.consumer.pool.query(
+                "UPDATE cursor SET seq = \(sequence), settled = \(sequence) WHERE stream = \(stream.description)"
+            )
+        }
+        try await goOn(log, [watch.run]) {
+            try await apply(10)
+            try await watch.wait(for: [Position(stream, 10)])
+            try await apply(5)
+            await #expect(throws: Failure.self) {
+                try await watch.wait(for: [Position(stream, 7)], timeout: .milliseconds(300))
+            }
+            return true
         }
     }
 

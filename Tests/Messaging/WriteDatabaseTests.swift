@@ -248,7 +248,18 @@ struct WriteDatabaseTests {
         _ = try await database.write(in: organization) { transaction in
             try transaction.publish(ProjectUpdated(project: ProjectID(1), revision: 1, name: "secret"))
         }
+        let (stream, other) = (StreamName(.project, Shard.all[0]), OrganizationID.make(milliseconds: 1))
+        for (number, owner) in [(1, organization), (2, other)] {
+            _ = try await database.pool.query(
+                """
+                INSERT INTO parked (stream, seq, organization_id, subject, type, state, attempts, next_attempt_at, reason,
+                    event) VALUES (\(stream.description), \(number), \(owner), 's', 't', 'parked', 1, now(), 'r', '{}')
+                """
+            )
+        }
         _ = try await database.write(in: organization) { try $0.eraseOrganization() }
+        let parked = try await database.pool.query("SELECT organization_id FROM parked")
+        #expect(try parked.map { try $0.get("organization_id", as: OrganizationID.self) } == [other])
         let rows = try await database.pool.query("SELECT seq, type, payload FROM outbox ORDER BY seq")
         // The third is there because a stream keeps its newest entry.
         #expect(try rows.map { try $0.get("seq", as: Int.self) } == [1, 2, 3])

@@ -227,9 +227,21 @@ import Testing
         try await fixture.hear(
             OrganizationUpdated(revision: 9, name: "Org", timeZone: "UTC", reminderHour: 1, updatedAt: fixture.time.now)
         )
+        // Requests that were under way.
+        await #expect(throws: Failure.notFound) {
+            try await fixture.desk.replacePreferences(of: fixture.person) { _ in Preferences(reminderHour: 4) }
+        }
+        let bytes = (0..<32).map { _ in UInt8.random(in: .min ... .max) }
+        let claim = IdempotencyClaim(scope: bytes, fingerprint: bytes)
+        claim.render { (_: Int) in StoredReply(status: 200, body: [], location: nil, etag: nil) }
+        await #expect(throws: Failure.notFound) {
+            try await RequestScope.$current.withValue(RequestScope(actor: fixture.ada, idempotency: claim)) {
+                try await fixture.desk.readAll(by: fixture.person)
+            }
+        }
         for table in [
             "organization", "member", "project", "task", "task_collaborator", "notice", "preference", "reminder_day",
-            "mail", "counter",
+            "mail", "counter", "idempotency",
         ] {
             let rows = try await fixture.database.read(
                 in: fixture.organization,

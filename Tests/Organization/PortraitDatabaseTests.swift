@@ -42,6 +42,15 @@ final class FakeStorage: MediaStorage {
     }
 }
 
+/// Counts how often the sweep was called.
+final class CountedBell: Sendable {
+    private let strokes = Mutex(0)
+
+    var count: Int { strokes.withLock { $0 } }
+
+    func ring() { strokes.withLock { $0 += 1 } }
+}
+
 // One after the other: a sweep that looks ahead takes up what other tests are about to upload.
 @Suite(.serialized) struct PortraitDatabaseTests {
     private struct Studio {
@@ -49,10 +58,13 @@ final class FakeStorage: MediaStorage {
         let storage = FakeStorage()
         let store: PortraitStore
         let portraits: Portraits
+        let bell: CountedBell
 
         init() async throws {
             world = try await DirectoryWorld()
-            store = PortraitStore(database: world.database, condemned: {})
+            let bell = CountedBell()
+            self.bell = bell
+            store = PortraitStore(database: world.database, condemned: { bell.ring() })
             portraits = Portraits(store: store, storage: storage)
         }
 
@@ -142,6 +154,18 @@ final class FakeStorage: MediaStorage {
         let studio = try await Studio()
         _ = try await studio.replace()
         try await studio.world.directory.deleteOrganization(as: studio.world.admin) { $0.name }
+        try await studio.sweep(after: .seconds(1))
+        #expect(studio.storage.files.isEmpty)
+        #expect(try await studio.loose() == 0)
+    }
+
+    /// TEN-13: an upload that was under way does not outlive its organization until its deadline.
+    @Test func aPictureThatCameTooLateGoesAtOnce() async throws {
+        let studio = try await Studio()
+        try await studio.world.directory.deleteOrganization(as: studio.world.admin) { $0.name }
+        #expect(await code { _ = try await studio.replace() } == "not-found")
+        #expect(studio.storage.files.count == 1)
+        #expect(studio.bell.count == 1)
         try await studio.sweep(after: .seconds(1))
         #expect(studio.storage.files.isEmpty)
         #expect(try await studio.loose() == 0)

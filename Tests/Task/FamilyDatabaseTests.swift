@@ -1,5 +1,7 @@
 import Failures
 import Identity
+import Messaging
+import Postgres
 import ServiceKit
 import Testing
 
@@ -85,6 +87,43 @@ import Testing
         }
         let children = try await [left, right].asyncMap { try await world.see($0)["subtasks"]?.elements?.count ?? 0 }
         #expect(children.reduce(0, +) == 2)
+    }
+
+    /// The parent that is asked for becomes one, or comes about, when its row is not to be locked any more; another one
+    /// is changing it.
+    @Test(arguments: [true, false]) func aParentIsNotWrittenAsItWasBefore(_ wasThere: Bool) async throws {
+        let world = try await World()
+        let task = try await world.create()
+        let former = try await world.create()
+        let parent = wasThere ? try await world.create(under: former) : TaskID(former.number + 1)
+        let move = try await world.write { other in
+            let move = try await world.write { holder in
+                _ = try await holder.query(
+                    "SELECT FROM task WHERE organization_id = \(world.organization) AND id = \(task) FOR UPDATE"
+                )
+                let move = Task { try await world.edit(task, TaskEdit(parent: .set(parent))) }
+                try await world.waitUntilBlocked(by: holder)
+                if wasThere {
+                    try await world.edit(parent, TaskEdit(parent: .clear))
+                } else {
+                    #expect(try await world.create() == parent)
+                }
+                _ = try await other.query(
+                    """
+                    UPDATE task SET title = 'New', version = version + 1, revision = revision + 1 \
+                    WHERE organization_id = \(world.organization) AND id = \(parent)
+                    """
+                )
+                return move
+            }
+            try await world.waitUntilBlocked(by: other)
+            return move
+        }
+        _ = try await move.value
+        let seen = try await world.see(parent)
+        #expect(seen["title"]?.text == "New")
+        let subtasks = seen["subtasks"]?.elements ?? []
+        #expect(subtasks.map { $0["id"]?.integer } == [task.number])
     }
 
     @Test func parentsAreJudged() async throws {

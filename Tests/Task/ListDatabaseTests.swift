@@ -81,6 +81,22 @@ import Testing
         }
     }
 
+    /// On the Azores clocks go back from one to midnight: the day begins at the first.
+    @Test func aDayBeginsAtTheFirstOfTwoMidnights() async throws {
+        let world = try await World()
+        try await world.setZone("Atlantic/Azores")
+        let between = try await world.create(by: world.developer, due: .text("2026-10-25T00:30:00Z"))
+        #expect(try await world.page([("due_before", "2026-10-25")]).ids == [])
+        #expect(try await world.page([("due_after", "2026-10-25")]).ids == [between])
+        func due() async throws -> Int64? {
+            try JSON(parsing: try await world.board.dashboard(of: world.developer).stats)["due_tasks"]?.integer
+        }
+        world.clock.move(to: "2026-10-24T12:00:00Z")
+        #expect(try await due() == 0)
+        world.clock.move(to: "2026-10-25T00:00:00Z")
+        #expect(try await due() == 1)
+    }
+
     @Test func aCursorIsGoodForItsOwnQueryOnly() async throws {
         let world = try await World()
         for _ in 0..<3 { try await world.create() }

@@ -102,10 +102,22 @@ import Testing
         #expect(Set(said).count == 41)
     }
 
+    /// Statements on all tasks of a large organization would take longer than a statement may.
+    @Test func tasksAreTakenInPieces() async throws {
+        let world = try await World()
+        for _ in 0..<5 { try await world.create() }
+        var pieces: [Range<Int64>] = []
+        try await world.write { transaction in
+            try await Pieces.each(of: world.organization, size: 2, transaction.query) { pieces.append($0) }
+        }
+        #expect(pieces == [1..<3, 3..<5, 5..<7])
+    }
+
     @Test func aDeletedOrganizationIsGoneAndStaysSo() async throws {
         let world = try await World()
-        try await world.create(people: ["developer@example.com"])
-        try await world.write { try world.board.replicas.delete(world.organization, in: $0) }
+        let parent = try await world.create(people: ["developer@example.com"])
+        try await world.create(under: parent)
+        try await world.write { try await world.board.replicas.delete(world.organization, in: $0) }
         #expect(try await !world.board.organizations().contains(world.organization))
         #expect(try await world.listed(by: world.admin).isEmpty)
         #expect(await code { _ = try await world.board.dashboard(of: world.admin) } == "not-found")
@@ -116,6 +128,57 @@ import Testing
             """
             SELECT (SELECT count(*) FROM member) + (SELECT count(*) FROM project) + (SELECT count(*) FROM organization) \
             + (SELECT count(*) FROM task) + (SELECT count(*) FROM task_collaborator) AS rows
+            """
+        )
+        #expect(try left.first?.get("rows", as: Int.self) == 0)
+    }
+
+    /// The readers of different services' events do not wait for each other but here.
+    @Test func whatIsAddedWhileAnOrganizationIsDeletedGoesWithIt() async throws {
+        let world = try await World()
+        let newcomer = world.principal(.developer)
+        let profile = UserProfile(
+            user: newcomer.user,
+            revision: 1,
+            email: "late@example.com",
+            firstName: "Late",
+            lastName: "Tester",
+            role: .developer,
+            department: nil,
+            departmentName: nil,
+            isActive: true,
+            profileImage: nil,
+            createdAt: world.clock.now,
+            updatedAt: world.clock.now
+        )
+        let created = ProjectCreated(
+            project: ProjectID(5),
+            revision: 1,
+            key: "LATE",
+            name: "Late",
+            status: "PENDING",
+            taskVisibility: "project",
+            createdBy: newcomer.user
+        )
+        let deletion = try await world.write { transaction in
+            world.board.replicas.keep(profile, world.organization, in: transaction)
+            world.board.replicas.keep(created, world.organization, in: transaction)
+            world.board.replicas.add(newcomer.user, to: ProjectID(5), world.organization, in: transaction)
+            _ = try await transaction.query("SELECT 1")
+            let deletion = Task {
+                try await world.write { try await world.board.replicas.delete(world.organization, in: $0) }
+            }
+            try await world.waitUntilBlocked(by: transaction) {
+                try await world.board.replicas.isGone(world.organization)
+            }
+            return deletion
+        }
+        try await deletion.value
+        let left = try await world.database.read(
+            in: world.organization,
+            """
+            SELECT (SELECT count(*) FROM member) + (SELECT count(*) FROM project) \
+            + (SELECT count(*) FROM project_collaborator) AS rows
             """
         )
         #expect(try left.first?.get("rows", as: Int.self) == 0)

@@ -2,6 +2,8 @@ import Chronology
 import Events
 import Foundation
 import Identity
+import Messaging
+import Postgres
 import ServiceKit
 import Testing
 
@@ -85,7 +87,38 @@ import Testing
         try await world.collaborate(stranger, on: world.project)
         let theirs = try await world.create(by: stranger)
         #expect(try await world.see(theirs)["created_by"]?["name"]?.text == "")
+        let version = try await world.version(theirs)
         try await world.join(stranger, "stranger@example.com", name: "Sam")
         #expect(try await world.see(theirs)["created_by"]?["name"]?.text == "Sam Tester")
+        #expect(try await world.version(theirs) == version + 1)
+        // Nobody was shown this one.
+        try await world.join(world.principal(.developer), "new@example.com")
+        #expect(try await world.version(theirs) == version + 1)
+    }
+
+    /// Auth's events may come after those of the founder's first project.
+    @Test func aFounderWhoBecomesKnownChangesWhatIsShown() async throws {
+        let world = try await World()
+        let task = try await world.create()
+        _ = try await world.write {
+            try await $0.query(
+                "DELETE FROM member WHERE organization_id = \(world.organization) AND user_id = \(world.admin.user)"
+            )
+        }
+        let version = try await world.version(task)
+        let founded = OrganizationFounded(
+            account: AccountID.make(milliseconds: 1),
+            user: world.admin.user,
+            email: "admin@example.com",
+            firstName: "Ada",
+            lastName: "Admin",
+            organizationName: "Example"
+        )
+        for _ in 0..<2 {
+            try await world.write {
+                world.board.replicas.found(founded, world.organization, at: world.clock.now, in: $0)
+            }
+            #expect(try await world.version(task) == version + 1)
+        }
     }
 }

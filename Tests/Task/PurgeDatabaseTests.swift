@@ -54,6 +54,21 @@ import Testing
         #expect(try await world.see(next)["key"]?.text == "WEB-\(next)")
     }
 
+    /// Its row is missing, but nobody has said that it is gone: tables can be lost, and are written anew.
+    @Test func aLostProjectKeepsItsTasks() async throws {
+        let world = try await World()
+        let task = try await world.create()
+        _ = try await world.write {
+            try await $0.query("DELETE FROM project WHERE organization_id = \(world.organization)")
+        }
+        #expect(try await world.board.purgeTrash(in: world.organization) == 0)
+        #expect(try await rows("task", in: world) == 1)
+        try await world.addProject(world.project, key: "WEB")
+        #expect(try await world.listed(by: world.admin) == [task])
+        let next = try await world.create()
+        #expect(try await world.see(next)["key"]?.text == "WEB-2")
+    }
+
     @Test func theTasksOfAPurgedProjectAreGoneAtOnceAndRemovedByAndBy() async throws {
         let world = try await World()
         try await world.addProject(ProjectID(2), key: "OLD")

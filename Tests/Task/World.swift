@@ -201,6 +201,20 @@ struct World: Sendable {
         try await board.find(.id(task), in: nil, by: admin).version
     }
 
+    /// Waits until somebody waits for a lock that the transaction holds, or `isOver` says that nobody will.
+    func waitUntilBlocked(
+        by holder: WriteTransaction,
+        orUntil isOver: () async throws -> Bool = { false }
+    ) async throws {
+        while true {
+            let waiting = try await holder.query(
+                "SELECT FROM pg_locks l WHERE NOT l.granted AND pg_backend_pid() = ANY(pg_blocking_pids(l.pid)) LIMIT 1"
+            )
+            if !waiting.isEmpty { return }
+            if try await isOver() { return }
+        }
+    }
+
     /// The types of the events said so far, with what they are about.
     func said() async throws -> [String] {
         let rows = try await database.read(

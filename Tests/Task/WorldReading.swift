@@ -27,8 +27,7 @@ extension World {
         in project: ProjectID? = nil,
         by principal: Principal? = nil
     ) async throws -> (ids: [TaskID], next: String?) {
-        let ordering = query.first { $0.name == "ordering" }?.value
-        let request = try TaskLists.tasks(scope: "tasks", organization: organization, ordering: ordering).parse(
+        let request = try await board.tasks(scope: "tasks", asking: query, in: organization).parse(
             query,
             organization: organization,
             signer: World.signer

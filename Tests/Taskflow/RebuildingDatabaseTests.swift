@@ -99,6 +99,48 @@ import Testing
         #expect(try await epoch() > after)
     }
 
+    /// What was reckoned in the zone that was wrong is reckoned again, as on hearing of the right one.
+    @Test(arguments: ["UPDATE task.organization SET name = 'X'", "DELETE FROM task.organization"])
+    func theDaysOfTasksFollowTheZone(_ damage: String) async throws {
+        let pool = try await VerificationDatabaseTests.emptyInstallation(connections: 1)
+        try await VerificationDatabaseTests.fill(pool)
+        let steps = [
+            """
+            UPDATE task.task SET start_day = '2026-06-15', start_moment = '2026-06-15T00:00:00Z',
+            due_day = '2026-06-16', due_moment = '2026-06-16T23:59:59.999999Z'
+            """,
+            "UPDATE organization.organization SET time_zone = 'Asia/Tokyo'", damage,
+        ]
+        for statement in steps { _ = try await pool.query("\(unsafe: statement)") }
+        _ = try await rebuild(.task, pool)
+        let rows = try await pool.query(
+            """
+            SELECT start_moment = '2026-06-14T15:00:00Z' AND due_moment = '2026-06-16T14:59:59.999999Z' AS is_right
+            FROM task.task
+            """
+        )
+        #expect(try rows.first?.get("is_right", as: Bool.self) == true)
+    }
+
+    /// The event that a project is gone was lost: its tasks are left to the trash clock, and no others are.
+    @Test func tasksOfAPurgedProjectAreLeftToTheTrashClock() async throws {
+        let pool = try await VerificationDatabaseTests.emptyInstallation(connections: 1)
+        try await VerificationDatabaseTests.fill(pool)
+        let organization = VerificationDatabaseTests.organization
+        _ = try await pool.query(
+            """
+            INSERT INTO task.counter (organization_id, kind, value)
+            VALUES ('\(unsafe: organization)', 'task-number:1', 3), ('\(unsafe: organization)', 'task-number:2', 1)
+            """
+        )
+        _ = try await pool.query("UPDATE project.project SET name = '', deleted_at = now() - interval '31 days'")
+        _ = try await rebuild(.task, pool)
+        let kinds = try await pool.query("SELECT kind FROM task.counter ORDER BY kind").map {
+            try $0.get("kind", as: String.self)
+        }
+        #expect(kinds == ["purged-project:1", "task-number:2"])
+    }
+
     @Test func aReaderThatIsBehindIsWaitedForAndNothingIsTouched() async throws {
         let pool = try await VerificationDatabaseTests.emptyInstallation(connections: 2)
         try await VerificationDatabaseTests.fill(pool)

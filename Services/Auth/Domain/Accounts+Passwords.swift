@@ -160,28 +160,23 @@ extension Accounts {
             name: secrets.nameHash("change-password/\(account.id)"),
             address: principal.session.description
         )
-        let state = try await store.throttle(throttle).address
-        if let lockedUntil = state.lockedUntil, state.isLocked(at: clock.now) {
-            throw Failure(
-                .tooManyRequests,
-                "too-many-tries",
-                "Too many wrong passwords; wait a little.",
-                retryAfter: Int((lockedUntil - clock.now).components.seconds) + 1
-            )
+        try await store.throttle(throttle).address.requireUnlocked(at: clock.now)
+        // Before the old one is judged: the answer is not to tell whether it was right.
+        guard !old.utf8.elementsEqual(new.utf8) else {
+            throw Failure.invalid("/new_password", "same-password", "The new password is the old one.")
         }
         let wrong = Failure.invalid("/old_password", "wrong-password", "This is not the present password.")
         guard try await hasher.verify(old, against: account.passwordHash).matches else {
-            try await store.recordFailure(
+            let throttled = try await store.recordFailure(
                 throttle,
                 action: .passwordChangeFailed,
                 account: account.id,
                 principal: principal,
                 client: client
             )
+            // Of many tries at once those that come after the pause has begun learn nothing.
+            try throttled.address.requireUnlocked(at: clock.now)
             throw wrong
-        }
-        guard !old.utf8.elementsEqual(new.utf8) else {
-            throw Failure.invalid("/new_password", "same-password", "The new password is the old one.")
         }
         guard
             let ended = try await store.changePassword(

@@ -6,8 +6,6 @@ struct EmailAddress: Sendable, Hashable {
     let text: String
     /// In lower case; what addresses are compared by. The grammar is ASCII, so this is the same everywhere.
     var key: String { text.lowercased() }
-    /// What stands before the `@`.
-    var localPart: String { String(text.prefix { $0 != "@" }) }
 
     /// The longest address, in characters (RFC 5321's path less its angle brackets).
     static let maximumLength = 254

@@ -1,4 +1,5 @@
 import Chronology
+import Failures
 import Foundation
 
 /// Failed tries to log in to one account: from one address, or (for the account as a whole) from all of them.
@@ -15,6 +16,17 @@ struct ThrottleState: Sendable, Hashable {
 
     /// Whether tries are turned away at a moment.
     func isLocked(at now: Timestamp) -> Bool { lockedUntil.map { now < $0 } ?? false }
+
+    /// Throws 429 `too-many-tries` while tries are turned away.
+    func requireUnlocked(at now: Timestamp) throws {
+        guard let lockedUntil, isLocked(at: now) else { return }
+        throw Failure(
+            .tooManyRequests,
+            "too-many-tries",
+            "Too many wrong passwords; wait a little.",
+            retryAfter: Int((lockedUntil - now).components.seconds) + 1
+        )
+    }
 
     /// After a failure from one address: five cost nothing, the next ones 1, 2, 4 ... 900 seconds.
     func failedFromAddress(at now: Timestamp) -> ThrottleState {
@@ -65,11 +77,6 @@ struct LoginThrottle: Sendable, Hashable {
             address: address.failedFromAddress(at: now),
             overall: address.hasSucceeded ? overall : overall.failedOverall(at: now)
         )
-    }
-
-    /// After a success.
-    func succeeded() -> LoginThrottle {
-        LoginThrottle(address: address.succeeded(), overall: ThrottleState.fresh)
     }
 
     /// The name under which an address is counted: itself for IPv4, its /64 for IPv6, since whoever has one address of

@@ -153,7 +153,7 @@ extension AuthStore {
     }
 
     /// Changes a password whose old one has been found right; every other session ends. Nil if it was changed by
-    /// somebody else meanwhile.
+    /// somebody else meanwhile; throws 429 `too-many-tries` if tries are turned away by now, right ones too.
     func changePassword(
         _ account: Account,
         principal: Principal,
@@ -163,6 +163,7 @@ extension AuthStore {
     ) async throws -> [Revocation]? {
         try await database.write(of: account.id) { transaction in
             let now = transaction.now
+            try await lockedThrottle(throttle, in: transaction).address.requireUnlocked(at: now)
             let rows = try await transaction.query(
                 "SELECT password_hash FROM account WHERE id = \(account.id) FOR NO KEY UPDATE"
             )

@@ -22,16 +22,18 @@ extension AuthStore {
         try AuthStore.throttle(await database.pool.query(AuthStore.throttleQuery(key)))
     }
 
-    /// Counts a failure, unless tries are turned away by now: what is not judged is not counted.
+    /// Counts a failure, unless tries are turned away by now: what is not judged is not counted. Gives how tries stood
+    /// before.
+    @discardableResult
     func recordFailure(
         _ key: ThrottleKey,
         action: AuditAction,
         account: AccountID?,
         principal: Principal? = nil,
         client: Client
-    ) async throws {
+    ) async throws -> LoginThrottle {
         let now = database.clock.now
-        try await database.pool.transaction(in: nil) { transaction in
+        return try await database.pool.transaction(in: nil) { transaction in
             let rows = try await transaction.query([
                 AuthStore.lockQuery(key), AuthStore.throttleQuery(key),
             ])
@@ -44,13 +46,19 @@ extension AuthStore {
                 }
             }
             transaction.send(audit(action, at: now, account: account, principal: principal, client: client))
+            return throttle
         }
     }
 
     /// Takes the lock of a name and says whether tries are turned away by now.
     func isLocked(_ key: ThrottleKey, at now: Timestamp, in transaction: WriteTransaction) async throws -> Bool {
+        try await lockedThrottle(key, in: transaction).isLocked(at: now)
+    }
+
+    /// Takes the lock of a name and says how its tries stand by now.
+    func lockedThrottle(_ key: ThrottleKey, in transaction: WriteTransaction) async throws -> LoginThrottle {
         let rows = try await transaction.query([AuthStore.lockQuery(key), AuthStore.throttleQuery(key)])
-        return try AuthStore.throttle(rows[1]).isLocked(at: now)
+        return try AuthStore.throttle(rows[1])
     }
 
     /// Forgets failures after a success.

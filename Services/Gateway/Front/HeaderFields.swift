@@ -26,8 +26,6 @@ struct HeaderFields: Sendable, Hashable {
         append(name, value)
     }
 
-    mutating func removeAll(where isUnwanted: (String) -> Bool) { fields.removeAll { isUnwanted($0.name) } }
-
     /// Writes each field as a line of its own.
     func write(into buffer: inout ByteBuffer) {
         for field in fields {

@@ -26,9 +26,10 @@ struct NotificationDesk: Sendable {
         }
     }
 
-    /// Marks all of one's own notices as read; how many were not.
+    /// Marks all of one's own notices as read; how many were not. 404 once the organization is gone.
     func readAll(by person: Principal) async throws -> Int {
         try await store.write(in: person.organization) { transaction in
+            guard try await store.isLiving(transaction) else { throw Failure.notFound }
             try await store.claimIdempotencyKey(transaction)
             return try await store.readAll(of: person.user, transaction)
         }
@@ -40,11 +41,13 @@ struct NotificationDesk: Sendable {
     }
 
     /// Replaces one's own preferences. `change` gets the stored ones, judges the precondition and reads the new ones.
+    /// 404 once the organization is gone.
     func replacePreferences(
         of person: Principal,
         _ change: @Sendable (StoredPreferences) throws -> Preferences
     ) async throws -> StoredPreferences {
         try await store.write(in: person.organization) { transaction in
+            guard try await store.isLiving(transaction) else { throw Failure.notFound }
             var stored = try await store.lockPreferences(of: person.user, transaction)
             let preferences = try change(stored)
             guard preferences != stored.preferences else { return stored }

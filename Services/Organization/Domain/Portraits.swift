@@ -59,8 +59,14 @@ struct Portraits: Sendable {
         let url = try await storage.store(upload.bytes, name: name, format: format)
         try await Failpoint.hit(.uploadAfterReply)
         let picture = Picture(storage: storage.kind, name: name, url: url)
-        _ = try await store.refer(principal.user, to: picture, in: principal.organization) { user, now in
-            try Portraits.showing(picture, user, now)
+        do {
+            _ = try await store.refer(principal.user, to: picture, in: principal.organization) { user, now in
+                try Portraits.showing(picture, user, now)
+            }
+        } catch {
+            // Should this fail, the upload's deadline does the same.
+            try? await store.condemn(picture, in: principal.organization)
+            throw error
         }
         return picture
     }

@@ -68,6 +68,20 @@ struct PortraitStore: Sendable {
         }
     }
 
+    /// Leaves a picture to the sweep that is stored and that nobody's row will name; one that a row does name stays.
+    func condemn(_ picture: Picture, in organization: OrganizationID) async throws {
+        let condemned = condemned
+        try await database.write(in: organization) { transaction in
+            transaction.send(
+                """
+                UPDATE loose_media SET state = 'condemned', due_at = \(transaction.now)
+                WHERE storage = \(picture.storage) AND name = \(picture.name) AND state = 'uploading'
+                """
+            )
+            transaction.afterCommit { condemned() }
+        }
+    }
+
     // MARK: The sweep, over all organizations
 
     /// Takes some pictures whose time has come, for this sweep alone; should it fail, they come again later.

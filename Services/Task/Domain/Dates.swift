@@ -14,10 +14,12 @@ struct OrganizationCalendar: Sendable {
         self.now = now
     }
 
-    /// The zone by its IANA name; UTC for a name that this system does not know.
     init(zoneName: String, now: Timestamp) {
-        self.init(zone: TimeZone(identifier: zoneName) ?? .gmt, now: now)
+        self.init(zone: OrganizationCalendar.zone(named: zoneName), now: now)
     }
+
+    /// The zone by its IANA name; UTC for a name that this system does not know.
+    static func zone(named name: String) -> TimeZone { TimeZone(identifier: name) ?? .gmt }
 
     var today: CivilDate { now.civilDate(in: zone) }
 

@@ -110,8 +110,6 @@ struct Ledger: Sendable {
     var added: [UserID] = []
     var removed: [UserID] = []
 
-    var isEmpty: Bool { items.isEmpty }
-
     /// The latest state of a row that may have been changed already.
     func latest(_ item: TaskItem) -> TaskItem { items.first { $0.id == item.id } ?? item }
 

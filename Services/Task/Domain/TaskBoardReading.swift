@@ -1,9 +1,21 @@
 import Chronology
 import Failures
+import Foundation
 import Identity
 import Lists
 
 extension TaskBoard {
+    /// What a list of tasks can be asked, by somebody who asks this.
+    func tasks(scope: String, asking query: QueryItems, in organization: OrganizationID) async throws -> ListDeclaration
+    {
+        TaskLists.tasks(
+            scope: scope,
+            organization: organization,
+            ordering: query.first { $0.name.utf8.elementsEqual("ordering".utf8) }?.value,
+            zone: TaskLists.namesDay(query) ? try await store.zone(of: organization) : .gmt
+        )
+    }
+
     /// Tasks that the caller may see: all, or those of a project.
     func list(_ request: ListRequest, project: ProjectID?, by principal: Principal) async throws -> Page<EncodedRow> {
         let page = try await store.list(request, project: project, parent: nil, by: principal)

@@ -21,7 +21,7 @@ enum ReplicaEventHandlers {
         }
         handlers.on(OrganizationDeleted.self) { _, _, transaction in
             guard let organization = transaction.organization else { return }
-            try replicas.delete(organization, in: transaction)
+            try await replicas.delete(organization, in: transaction)
         }
         handlers.on(UserCreated.self) { event, _, transaction in
             guard let organization = transaction.organization else { return }

@@ -33,7 +33,7 @@ struct TaskRoutes: Sendable {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
         let scope = path.project.map { "project-tasks/\($0)" } ?? "tasks"
-        let asked = try parse(request, principal, scope: scope)
+        let asked = try await parse(request, principal, scope: scope)
         let page = try await board.list(asked, project: path.project, by: principal)
         return try Reply.page(page, request: request) { .raw($0) }
     }
@@ -42,15 +42,14 @@ struct TaskRoutes: Sendable {
         let principal = try context.requirePrincipal()
         let path = try TaskPath(context)
         let parent = try path.task(context)
-        let asked = try parse(request, principal, scope: "subtasks/\(parent)")
+        let asked = try await parse(request, principal, scope: "subtasks/\(parent)")
         let page = try await board.subtasks(asked, of: parent, in: path.project, by: principal)
         return try Reply.page(page, request: request) { .raw($0) }
     }
 
-    private func parse(_ request: Request, _ principal: Principal, scope: String) throws -> ListRequest {
+    private func parse(_ request: Request, _ principal: Principal, scope: String) async throws -> ListRequest {
         let query = try request.queryItems
-        let ordering = query.first { $0.name.utf8.elementsEqual("ordering".utf8) }?.value
-        let declaration = TaskLists.tasks(scope: scope, organization: principal.organization, ordering: ordering)
+        let declaration = try await board.tasks(scope: scope, asking: query, in: principal.organization)
         let asked = try declaration.parse(query, organization: principal.organization, signer: signer)
         try TaskFields.require(asked.fields, among: TaskFields.row)
         return asked

@@ -13,17 +13,20 @@ struct Dashboard: Sendable {
 }
 
 extension TaskStore {
-    /// What someone sees first, in one round trip; nil if user or organization are not known here.
+    /// What someone sees first, in two round trips, the first of which tells the organization's zone; nil if user or
+    /// organization are not known here.
     func dashboard(of principal: Principal, at now: Timestamp) async throws -> Dashboard? {
         let organization = principal.organization
+        guard let who = try await database.read(in: organization, userStatement(principal)).first else { return nil }
+        let calendar = OrganizationCalendar(zoneName: try who.get("time_zone"), now: now)
         let results = try await database.read(
             in: organization,
-            [userStatement(principal), statsStatement(principal, now), upcomingStatement(principal)]
+            [statsStatement(principal, until: calendar.dueMoment(.day(calendar.today))), upcomingStatement(principal)]
         )
-        guard let who = results[0].first, let stats = results[1].first else { return nil }
+        guard let stats = results[0].first else { return nil }
         func bytes(_ row: Row, _ column: String) throws -> [UInt8] { try row.bytes(column) }
-        let upcoming = try results[2].map(TaskRows.shownTask)
-        let json = try await json(showing: upcoming.people, results[2].first, in: organization) {
+        let upcoming = try results[1].map(TaskRows.shownTask)
+        let json = try await json(showing: upcoming.people, results[1].first, in: organization) {
             try await database.read(in: organization, $0)
         }
         return Dashboard(
@@ -44,26 +47,22 @@ extension TaskStore {
         m.revision AS version) x)::text AS person, \
         (SELECT row_to_json(x) FROM (SELECT o.organization_id AS id, o.name, o.time_zone, o.reminder_hour, \
         \(TaskJSON.moment("o.created_at")) AS created_at, \(TaskJSON.moment("o.updated_at")) AS updated_at) x)::text \
-        AS home FROM member m JOIN organization o ON o.organization_id = m.organization_id \
+        AS home, o.time_zone FROM member m JOIN organization o ON o.organization_id = m.organization_id \
         WHERE m.organization_id = \(principal.organization) AND m.user_id = \(principal.user)
         """
     }
 
-    /// Counts over what the caller may see.
-    private func statsStatement(_ principal: Principal, _ now: Timestamp) -> SQL {
+    /// Counts over what the caller may see; `end` is that of today.
+    private func statsStatement(_ principal: Principal, until end: Timestamp) -> SQL {
         let organization = principal.organization
         let visible = Visibility(principal: principal)
-        let zone = TaskStore.zone(of: organization)
-        let tomorrow: SQL = """
-            ((date_trunc('day', \(now)::timestamptz AT TIME ZONE \(zone)) + interval '1 day') AT TIME ZONE \(zone))
-            """
         return """
             SELECT (SELECT row_to_json(x) FROM (SELECT q.total_projects, q.completed_projects, \
             w.pending_tasks, w.due_tasks, w.overdue_tasks) x)::text AS stats \
             FROM (SELECT count(*) AS total_projects, count(*) FILTER (WHERE p.status = 'COMPLETED') AS completed_projects \
             FROM project p WHERE p.organization_id = \(organization) AND p.id = ANY(\(visible.projects))) q, \
             (SELECT count(*) FILTER (WHERE t.status <> 'OVERDUE') AS pending_tasks, \
-            count(*) FILTER (WHERE t.status <> 'OVERDUE' AND t.due_moment < \(tomorrow)) AS due_tasks, \
+            count(*) FILTER (WHERE t.status <> 'OVERDUE' AND t.due_moment <= \(end)::timestamptz) AS due_tasks, \
             count(*) FILTER (WHERE t.status = 'OVERDUE') AS overdue_tasks FROM task t WHERE \(visible.gathered()) \
             AND t.status IN ('PENDING', 'IN_PROGRESS', 'ON_HOLD', 'OVERDUE')) w
             """

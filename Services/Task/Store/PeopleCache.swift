@@ -11,8 +11,8 @@ typealias People = [UserID: [UInt8]]
 ///
 /// What is kept goes with the organization's `people_epoch`, which every statement that shows tasks reads beside them
 /// and which rises in the transaction that changes a name, an address or a picture: another epoch, and all is read
-/// anew. Nobody is kept as unknown, since a new person raises nothing. An entry lasts a minute at most: a database that
-/// was restored counts the same epochs again, and what was deleted is not to stay in memory.
+/// anew. Nobody is kept as unknown, since not every new person raises it. An entry lasts a minute at most: a database
+/// that was restored counts the same epochs again, and what was deleted is not to stay in memory.
 final class PeopleCache: Sendable {
     private struct Entry {
         var epoch: Int64

@@ -8,7 +8,9 @@ import Postgres
 /// What this service keeps of organizations, members and projects, as their services' events tell it.
 ///
 /// Events of one aggregate come in order and once; those of different services come in any order. An organization that
-/// was deleted stays so: `known_organization` remembers it, and what comes late finds nothing to hold on to.
+/// was deleted stays so: `known_organization` remembers it, and what comes late finds nothing to hold on to. Its row
+/// is held by whoever applies an event, before anything else, so that what is added while the organization is deleted
+/// comes before that and goes, or after it and is not added.
 struct ReplicaStore: Sendable {
     let database: TenantDatabase
 
@@ -29,11 +31,15 @@ struct ReplicaStore: Sendable {
         """
     }
 
-    private func know(_ organization: OrganizationID) -> SQL {
-        """
-        INSERT INTO known_organization (organization_id) VALUES (\(organization)) \
-        ON CONFLICT (organization_id) DO NOTHING
-        """
+    /// Makes the organization known and holds it against its deletion until the transaction ends.
+    private func hold(_ organization: OrganizationID, in transaction: WriteTransaction) {
+        transaction.send(
+            """
+            INSERT INTO known_organization (organization_id) VALUES (\(organization)) \
+            ON CONFLICT (organization_id) DO NOTHING
+            """
+        )
+        transaction.send("SELECT FROM known_organization WHERE organization_id = \(organization) FOR SHARE")
     }
 
     // MARK: - Organizations
@@ -44,7 +50,7 @@ struct ReplicaStore: Sendable {
         at time: Timestamp,
         in transaction: WriteTransaction
     ) {
-        transaction.send(know(organization))
+        hold(organization, in: transaction)
         // Where a later event came first, only the moment of the foundation is missing.
         transaction.send(
             """
@@ -56,10 +62,13 @@ struct ReplicaStore: Sendable {
         )
         transaction.send(
             """
-            INSERT INTO member (organization_id, user_id, revision, email, first_name, last_name, role, is_active, \
-            created_at, updated_at) SELECT \(organization)::uuid, \(event.user)::uuid, 1, \(event.email)::text, \
-            \(event.firstName)::text, \(event.lastName)::text, 'ADMIN', true, \(time)::timestamptz, \
-            \(time)::timestamptz WHERE \(isLive(organization)) ON CONFLICT (organization_id, user_id) DO NOTHING
+            WITH kept AS (INSERT INTO member (organization_id, user_id, revision, email, first_name, last_name, role, \
+            is_active, created_at, updated_at) SELECT \(organization)::uuid, \(event.user)::uuid, 1, \
+            \(event.email)::text, \(event.firstName)::text, \(event.lastName)::text, 'ADMIN', true, \
+            \(time)::timestamptz, \(time)::timestamptz WHERE \(isLive(organization)) \
+            ON CONFLICT (organization_id, user_id) DO NOTHING RETURNING role) \
+            UPDATE organization SET people_epoch = people_epoch + 1 WHERE organization_id = \(organization) \
+            AND \(mayBeShown(event.user, organization))
             """
         )
     }
@@ -69,10 +78,10 @@ struct ReplicaStore: Sendable {
         _ organization: OrganizationID,
         in transaction: WriteTransaction
     ) async throws {
+        hold(organization, in: transaction)
         let before = try await transaction.query(
             "SELECT time_zone FROM organization WHERE organization_id = \(organization)"
         ).first?.get("time_zone", as: String.self)
-        transaction.send(know(organization))
         let isNewZone = before.map { !$0.utf8.elementsEqual(event.timeZone.utf8) } ?? true
         if isNewZone { transaction.send(TaskStore.exclusiveLock(organization)) }
         let updated = try await transaction.query(
@@ -89,54 +98,30 @@ struct ReplicaStore: Sendable {
             """
         )
         if isNewZone, updated.affected > 0 {
-            try await reckonMoments(organization, zoneName: event.timeZone, in: transaction)
+            try await Moments.reckon(of: organization, zoneName: event.timeZone, transaction.query)
         }
     }
 
-    /// Civil dates mean other moments in another zone. The days are reckoned here, as for a single task, so that both
-    /// agree where clocks change at midnight.
-    private func reckonMoments(
-        _ organization: OrganizationID,
-        zoneName: String,
-        in transaction: WriteTransaction
-    ) async throws {
-        let calendar = OrganizationCalendar(zoneName: zoneName, now: transaction.now)
-        let days = try await transaction.query(
-            """
-            SELECT start_day AS day FROM task WHERE organization_id = \(organization) AND start_day IS NOT NULL UNION \
-            SELECT due_day FROM task WHERE organization_id = \(organization) AND due_day IS NOT NULL
-            """
-        ).map { try $0.get("day", as: CivilDate.self) }
-        guard !days.isEmpty else { return }
-        let starts = days.map { calendar.startMoment(.day($0)) }
-        let ends = days.map { calendar.dueMoment(.day($0)) }
-        transaction.send(
-            """
-            UPDATE task t SET start_moment = d.moment \
-            FROM unnest(\(days)::date[], \(starts)::timestamptz[]) d(day, moment) \
-            WHERE t.organization_id = \(organization) AND t.start_day = d.day
-            """
-        )
-        transaction.send(
-            """
-            UPDATE task t SET due_moment = d.moment \
-            FROM unnest(\(days)::date[], \(ends)::timestamptz[]) d(day, moment) \
-            WHERE t.organization_id = \(organization) AND t.due_day = d.day
-            """
-        )
-    }
-
-    func delete(_ organization: OrganizationID, in transaction: WriteTransaction) throws {
-        transaction.send(TaskStore.exclusiveLock(organization))
+    func delete(_ organization: OrganizationID, in transaction: WriteTransaction) async throws {
         transaction.send(
             """
             INSERT INTO known_organization (organization_id, deleted_at) VALUES (\(organization), \(transaction.now)) \
             ON CONFLICT (organization_id) DO UPDATE SET deleted_at = excluded.deleted_at
             """
         )
-        for table in [
-            "task_collaborator", "task", "project_collaborator", "project", "member", "organization",
-        ] {
+        transaction.send(TaskStore.exclusiveLock(organization))
+        // Subtasks before their parents, which are in another piece.
+        for which: SQL in ["parent_id IS NOT NULL", "parent_id IS NULL"] {
+            try await Pieces.each(of: organization, transaction.query) { ids in
+                _ = try await transaction.query(
+                    """
+                    DELETE FROM task WHERE organization_id = \(organization) AND id >= \(ids.lowerBound) \
+                    AND id < \(ids.upperBound) AND \(which)
+                    """
+                )
+            }
+        }
+        for table in ["task_collaborator", "task", "project_collaborator", "project", "member", "organization"] {
             transaction.send("DELETE FROM \(unsafe: table) WHERE organization_id = \(organization)")
         }
         try transaction.eraseOrganization()
@@ -146,8 +131,9 @@ struct ReplicaStore: Sendable {
 
     /// Keeps a member's newest profile. Names, addresses and pictures are shown in tasks, and the role decides which
     /// subtasks one sees: when one of these changes, so does the version of every task of the organization, by one
-    /// number kept beside it.
+    /// number kept beside it. The same when somebody becomes known whom tasks may have shown without a name.
     func keep(_ profile: UserProfile, _ organization: OrganizationID, in transaction: WriteTransaction) {
+        hold(organization, in: transaction)
         transaction.send(
             """
             WITH old AS (SELECT email, first_name, last_name, role, profile_img FROM member \
@@ -165,16 +151,28 @@ struct ReplicaStore: Sendable {
             profile_img = excluded.profile_img, created_at = excluded.created_at, updated_at = excluded.updated_at \
             WHERE member.revision < excluded.revision RETURNING email, first_name, last_name, role, profile_img) \
             UPDATE organization SET people_epoch = people_epoch + 1 WHERE organization_id = \(organization) \
-            AND EXISTS (SELECT FROM old, kept \
+            AND (EXISTS (SELECT FROM old, kept \
             WHERE (old.email, old.first_name, old.last_name, old.role, old.profile_img) \
-            IS DISTINCT FROM (kept.email, kept.first_name, kept.last_name, kept.role, kept.profile_img))
+            IS DISTINCT FROM (kept.email, kept.first_name, kept.last_name, kept.role, kept.profile_img)) \
+            OR (NOT EXISTS (SELECT FROM old) AND \(mayBeShown(profile.user, organization))))
             """
         )
+    }
+
+    /// Whether somebody who has just become known, as `kept` says, can stand in a task: nobody else has had a hand in
+    /// one than admins and those who collaborate on a project.
+    private func mayBeShown(_ user: UserID, _ organization: OrganizationID) -> SQL {
+        """
+        EXISTS (SELECT FROM kept WHERE kept.role = 'ADMIN' OR EXISTS (SELECT FROM project_collaborator pc \
+        WHERE pc.organization_id = \(organization) AND pc.user_id = \(user))) \
+        AND EXISTS (SELECT FROM task t WHERE t.organization_id = \(organization))
+        """
     }
 
     // MARK: - Projects
 
     func keep(_ event: ProjectCreated, _ organization: OrganizationID, in transaction: WriteTransaction) {
+        hold(organization, in: transaction)
         transaction.send(
             """
             INSERT INTO project (organization_id, id, revision, key, name, status, task_visibility, created_by) \
@@ -190,6 +188,7 @@ struct ReplicaStore: Sendable {
         _ organization: OrganizationID,
         in transaction: WriteTransaction
     ) async throws {
+        hold(organization, in: transaction)
         let updated = try await transaction.query(
             """
             UPDATE project SET revision = \(event.revision), name = COALESCE(\(event.name), name), \
@@ -218,6 +217,7 @@ struct ReplicaStore: Sendable {
         _ organization: OrganizationID,
         in transaction: WriteTransaction
     ) {
+        hold(organization, in: transaction)
         transaction.send(
             """
             UPDATE project SET deleted_at = \(deletedAt)::timestamptz, revision = \(revision) \
@@ -226,8 +226,17 @@ struct ReplicaStore: Sendable {
         )
     }
 
-    /// A project is gone for good. Its tasks are seen by nobody without it; the trash clock removes them, in pieces.
+    /// A project is gone for good. Its tasks are seen by nobody without it; the trash clock removes them, in pieces. It
+    /// knows by the counter of their numbers, which is marked, under the lock that nobody creates a task meanwhile.
     func forget(_ project: ProjectID, _ organization: OrganizationID, in transaction: WriteTransaction) {
+        hold(organization, in: transaction)
+        transaction.send(TaskStore.exclusiveLock(organization))
+        transaction.send(
+            """
+            UPDATE counter SET kind = 'purged-project:' || \(project)::bigint \
+            WHERE organization_id = \(organization) AND kind = 'task-number:' || \(project)::bigint
+            """
+        )
         transaction.send(
             """
             DELETE FROM project_collaborator WHERE organization_id = \(organization) AND project_id = \(project)
@@ -242,6 +251,7 @@ struct ReplicaStore: Sendable {
         _ organization: OrganizationID,
         in transaction: WriteTransaction
     ) {
+        hold(organization, in: transaction)
         transaction.send(
             """
             INSERT INTO project_collaborator (organization_id, project_id, user_id) \
@@ -258,6 +268,7 @@ struct ReplicaStore: Sendable {
         _ organization: OrganizationID,
         in transaction: WriteTransaction
     ) async throws {
+        hold(organization, in: transaction)
         let left = try await transaction.query(
             [
                 TaskStore.exclusiveLock(organization),

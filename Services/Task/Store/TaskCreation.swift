@@ -73,6 +73,7 @@ extension TaskStore {
             }
         }
 
+        let parentLock = 1
         let parentRow = 2
         var facts: Int { parent == nil ? 1 : 3 }
         var hold: Int { facts + 1 }
@@ -137,6 +138,8 @@ extension TaskStore {
             isTaskCollaborator: false
         )
         if place.parent != nil, let parent = results[place.parentRow].first {
+            // It came about between the statements, and nobody holds it.
+            if results[place.parentLock].isEmpty { throw FamilyMoved() }
             let item = try TaskRows.item(parent)
             facts.parent = WantedParent(
                 item: item,

@@ -1,4 +1,5 @@
 import Chronology
+import Foundation
 import Identity
 import Lists
 import Postgres
@@ -6,9 +7,14 @@ import Postgres
 /// What the lists of this service can be asked.
 enum TaskLists {
     /// Tasks: all that are visible, of a project, or of a parent. `scope` names which, so that a cursor of one is not
-    /// taken by another. The organization and the direction of each date asked for go into the statement, so a
-    /// declaration is made for each request.
-    static func tasks(scope: String, organization: OrganizationID, ordering: String?) -> ListDeclaration {
+    /// taken by another. The organization, its zone where a day is asked for, and the direction of each date asked for
+    /// go into the statement, so a declaration is made for each request.
+    static func tasks(
+        scope: String,
+        organization: OrganizationID,
+        ordering: String?,
+        zone: TimeZone = .gmt
+    ) -> ListDeclaration {
         ListDeclaration(
             name: scope,
             filters: [
@@ -31,13 +37,13 @@ enum TaskLists {
                 },
                 ListFilter("due_before", repeats: false) { value in
                     """
-                    (\(unsafe: key("t.due_moment", missing: "-infinity")) < \(try moment(value, organization)) \
+                    (\(unsafe: key("t.due_moment", missing: "-infinity")) < \(try moment(value, zone)) \
                     AND t.due_moment IS NOT NULL)
                     """
                 },
                 ListFilter("due_after", repeats: false) { value in
                     """
-                    (\(unsafe: key("t.due_moment", missing: "infinity")) >= \(try moment(value, organization)) \
+                    (\(unsafe: key("t.due_moment", missing: "infinity")) >= \(try moment(value, zone)) \
                     AND t.due_moment IS NOT NULL)
                     """
                 },
@@ -148,15 +154,17 @@ enum TaskLists {
             """
     }
 
-    /// A moment, or the begin of a day in the organization's zone.
-    private static func moment(_ value: String, _ organization: OrganizationID) throws -> SQL {
+    /// Whether a question cannot be understood without the organization's zone.
+    static func namesDay(_ query: QueryItems) -> Bool {
+        query.contains { ["due_before", "due_after"].contains($0.name) && CivilDate($0.value) != nil }
+    }
+
+    /// A moment, or the begin of a day in a zone: that of the days of tasks, whatever clocks do at midnight.
+    private static func moment(_ value: String, _ zone: TimeZone) throws -> SQL {
         if let moment = Timestamp(value) { return "\(moment)::timestamptz" }
         guard let day = CivilDate(value) else {
             throw ListValueError("Must be a day (2026-12-01) or a time with an offset (2026-12-01T09:30:00Z).")
         }
-        // A subselect, so that it is a value by the time an index is looked for; COALESCE beside a column rules that out.
-        return """
-            (SELECT \(day)::date::timestamp AT TIME ZONE \(TaskStore.zone(of: organization)))
-            """
+        return "\(day.start(in: zone))::timestamptz"
     }
 }

@@ -28,10 +28,10 @@ extension TaskStore {
                 DELETE FROM task d WHERE d.organization_id = \(organization) \
                 AND d.id = ANY(ARRAY(\(due) FOR UPDATE SKIP LOCKED)) RETURNING d.id, d.revision
                 """,
-                // The counter of a project's tasks tells that there were some; once they are gone it goes too.
+                // The mark of a purged project tells that it had tasks; once they are gone it goes too.
                 """
                 DELETE FROM counter n WHERE n.organization_id = \(organization) \
-                AND n.kind = ANY(ARRAY(SELECT 'task-number:' || g.id FROM unnest(\(gone)::bigint[]) g(id) \
+                AND n.kind = ANY(ARRAY(SELECT 'purged-project:' || g.id FROM unnest(\(gone)::bigint[]) g(id) \
                 WHERE NOT EXISTS (SELECT FROM task t WHERE t.organization_id = \(organization) AND t.project_id = g.id)))
                 """,
             ])[1]
@@ -43,14 +43,14 @@ extension TaskStore {
         }
     }
 
-    /// Projects that have had tasks and are gone for good.
+    /// Projects that have had tasks and are gone for good, as was heard: see ``ReplicaStore/forget(_:_:in:)``. That a
+    /// project's row is missing says nothing, since a replica can be lost and written anew.
     private func goneProjects(in organization: OrganizationID) async throws -> [ProjectID] {
         try await database.read(
             in: organization,
             """
-            SELECT g.id FROM (SELECT substr(n.kind, 13)::bigint AS id FROM counter n \
-            WHERE n.organization_id = \(organization) AND n.kind LIKE 'task-number:%') g \
-            WHERE NOT EXISTS (SELECT FROM project p WHERE p.organization_id = \(organization) AND p.id = g.id)
+            SELECT substr(n.kind, 16)::bigint AS id FROM counter n \
+            WHERE n.organization_id = \(organization) AND n.kind LIKE 'purged-project:%'
             """
         ).map { try $0.get("id") }
     }

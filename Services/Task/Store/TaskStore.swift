@@ -1,5 +1,6 @@
 import Chronology
 import Failures
+import Foundation
 import Identity
 import Lists
 import Messaging
@@ -34,14 +35,13 @@ struct TaskStore: Sendable {
         """
     }
 
-    /// The organization's zone as SQL reckons with it. Four names are abbreviations to Postgres, which know no summer time;
-    /// the places named for them have kept the same time since 1996.
-    static func zone(of organization: OrganizationID) -> SQL {
-        """
-        COALESCE((SELECT CASE o.sql_zone WHEN 'CET' THEN 'Europe/Brussels' WHEN 'MET' THEN 'Europe/Brussels' \
-        WHEN 'EET' THEN 'Europe/Athens' WHEN 'WET' THEN 'Europe/Lisbon' ELSE o.sql_zone END \
-        FROM organization o WHERE o.organization_id = \(organization)), 'UTC')
-        """
+    /// The organization's zone; UTC while the organization is not known here.
+    func zone(of organization: OrganizationID) async throws -> TimeZone {
+        let rows = try await database.read(
+            in: organization,
+            "SELECT time_zone FROM organization WHERE organization_id = \(organization)"
+        )
+        return try rows.first.map { try OrganizationCalendar.zone(named: $0.get("time_zone")) } ?? .gmt
     }
 
     /// One task as its caller may see it, in one round trip if its people are kept.

@@ -144,6 +144,8 @@ extension TaskStore {
                 subtasksOpen: try facts.get("wanted_open")
             )
         }
+        // It has become one that a task can hang under, or come about, only after the locks were taken.
+        if let item = family.wanted?.item, item.parent == nil, !locked.contains(item.id) { throw FamilyMoved() }
         if person != nil { family.person = try TaskStore.people(results[5], results[6])[0] }
         if comparesShown, let rows = results.last {
             family.shown = try await view(rows, in: organization, asking: transaction.query)?.json

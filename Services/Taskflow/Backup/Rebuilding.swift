@@ -1,4 +1,6 @@
+import Identity
 import Postgres
+import TaskService
 
 /// Writes a service's read models anew from the tables they are made from, while all services go on working.
 ///
@@ -62,9 +64,13 @@ struct Rebuilding {
             _ = try await transaction.query(
                 "SELECT FROM \(schema).cursor WHERE stream = ANY(\(streams)::text[]) ORDER BY stream FOR UPDATE"
             )
+            let zones = service == .task ? try await movedZones(shard, in: transaction) : []
             for model in ReadModel.all where model.service == service {
                 let change = try await write(model, shard, in: transaction)
                 if change.removed + change.written > 0 { outcome.changes.append(change) }
+            }
+            for (organization, zone) in zones {
+                try await Moments.reckon(of: organization, zoneName: zone, transaction.query)
             }
             try await know(shard, outcome, in: transaction)
             for stream in outcome.skipped {
@@ -128,6 +134,25 @@ struct Rebuilding {
         }
     }
 
+    /// Organizations whose time zone Task does not have right, with the right one. What it has reckoned in the wrong
+    /// one is to be reckoned again, and nobody may write a task meanwhile.
+    private func movedZones(
+        _ shard: Int,
+        in transaction: PostgresTransaction
+    ) async throws -> [(organization: OrganizationID, zone: String)] {
+        // The tables of Task, as its own statements name them; ours name them with their schemas.
+        _ = try await transaction.query("SET LOCAL search_path = task, pg_catalog")
+        let rows = try await transaction.query(
+            """
+            SELECT s.organization_id, s.time_zone FROM organization.organization s
+            LEFT JOIN task.organization r ON r.organization_id = s.organization_id
+            WHERE \(Self.isOf(shard, "s")) AND r.time_zone IS DISTINCT FROM s.time_zone ORDER BY s.organization_id
+            """
+        )
+        for row in rows { _ = try await transaction.query(Moments.lock(try row.get("organization_id"))) }
+        return try rows.map { (organization: try $0.get("organization_id"), zone: try $0.get("time_zone")) }
+    }
+
     private func write(_ model: ReadModel, _ shard: Int, in transaction: PostgresTransaction) async throws -> Change {
         let wanted: SQL = "SELECT * FROM (\(model.truth)) x WHERE \(Self.isOf(shard, "x"))"
         let removed = try await transaction.query(
@@ -159,6 +184,16 @@ struct Rebuilding {
         case .project:
             transaction.send("INSERT INTO project.live_organization (id) \(live) ON CONFLICT DO NOTHING")
         case .auth, .organization, .gateway: break
+        }
+        if service == .task {
+            // As hearing of it would have done: the trash clock removes the tasks of projects that are marked.
+            transaction.send(
+                """
+                UPDATE task.counter r SET kind = 'purged-project:' || p.id FROM project.project p
+                WHERE \(Self.isOf(shard, "r")) AND p.organization_id = r.organization_id AND p.name = ''
+                    AND r.kind = 'task-number:' || p.id
+                """
+            )
         }
         if service == .task, outcome.changes.contains(where: { $0.model == "users in task" }) {
             transaction.send(

@@ -60,8 +60,9 @@ struct Events: AsyncParsableCommand {
                 var answers = 0
                 for name in ServiceName.keeping {
                     do {
-                        let answer = try await InternalCall(name, config).send("GET", "/internal/log/parked")
-                        for event in answer.elements ?? [] { Program.say("\(name.rawValue)  \(Events.line(event))") }
+                        for event in try await Events.parked(name, config) {
+                            Program.say("\(name.rawValue)  \(Events.line(event))")
+                        }
                         answers += 1
                     } catch let failure as APIFailure {
                         Program.warn("\(name.rawValue): \(failure.description)")
@@ -125,6 +126,19 @@ struct Events: AsyncParsableCommand {
                 )
                 for event in answer.elements ?? [] { Program.say(String(decoding: event.encoded(), as: UTF8.self)) }
             }
+        }
+    }
+
+    /// All that a service has set aside, page by page.
+    private static func parked(_ name: ServiceName, _ config: ConfigReader) async throws -> [JSON] {
+        let call = try InternalCall(name, config)
+        var events: [JSON] = []
+        var after = ""
+        while true {
+            let page = try await call.send("GET", "/internal/log/parked?limit=1000\(after)").elements ?? []
+            events += page
+            guard page.count == 1000, let last = page.last?["position"]?.text else { return events }
+            after = "&after=\(last)"
         }
     }
 
