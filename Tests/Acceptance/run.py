@@ -18,7 +18,7 @@ import time
 import unittest
 import urllib.request
 
-from stores import RedisCluster, free_port
+from stores import RedisCluster, free_port, surroundings
 
 HERE = pathlib.Path(__file__).resolve().parent
 SETTINGS = {"TASKFLOW_RATE_LIMITS": "off", "TASKFLOW_OVERDUE_INTERVAL": "1", "TASKFLOW_REMINDER_INTERVAL": "1",
@@ -48,11 +48,11 @@ def start(binary, folder, in_processes=False, settings=None, redis_url=None):
     output = log.open("ab")
     origin_port = free_port()
     origin = f"http://127.0.0.1:{origin_port}"
-    environment = {**os.environ, **SETTINGS, **(settings or {})}
+    environment = {**surroundings(), **SETTINGS, **(settings or {})}
 
     def run(*words, **extra):
-        return subprocess.Popen([binary, *words], env={**environment, **extra}, cwd=folder, stdout=output, stderr=output,
-                                start_new_session=True)
+        return subprocess.Popen([binary, *words], env={**environment, **extra}, cwd=folder, stdout=output,
+                                stderr=output, start_new_session=True)
     if not in_processes and redis_url is None:
         processes = [run("up", "--directory", str(folder / "data"), "--port", str(origin_port))]
         wait_ready(origin, processes, log)

@@ -1,4 +1,5 @@
-"""Redis as the tests start it, alone or as a cluster of three masters; the drills and the acceptance tests share it."""
+"""What every harness here starts with: free ports, an environment without settings, Redis alone or as a cluster."""
+import os
 import random
 import shutil
 import signal
@@ -16,10 +17,36 @@ def expect(condition, message):
         raise Failed(message)
 
 
-def free_port():
+# Below those from which the system serves whoever asks for any: a port is given long before its server listens, and
+# stays that server's while it is away. Those of a cluster's bus end below them too.
+PORTS = range(10_000, 22_000)
+_given = set()
+
+
+def free_port(bus=False):
+    """A free port of loopback, to nobody twice. With `bus` that 10,000 above is free as well: a node of a Redis Cluster
+    takes both."""
+    dice = random.SystemRandom()
+    while True:
+        port = dice.choice(PORTS)
+        wanted = {port, port + 10_000} if bus else {port}
+        if wanted.isdisjoint(_given) and all(map(is_free, wanted)):
+            _given.update(wanted)
+            return port
+
+
+def is_free(port):
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def surroundings():
+    """This process' environment without settings of Taskflow: those of another installation must not get into these."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TASKFLOW_")}
 
 
 def wait_for(condition, what, seconds=60, every=0.1):
@@ -78,21 +105,8 @@ class RedisCluster:
         self.nodes = []
         for number in range(3):
             node = Redis(folder / str(number), ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"])
-            node.port = self.free_port_of_node()
+            node.port = free_port(bus=True)
             self.nodes.append(node)
-
-    def free_port_of_node(self):
-        """The port of a node's bus is 10,000 higher: it has to be a port too, and free."""
-        while True:
-            port = random.randrange(20_000, 30_000)
-            with socket.socket() as clients, socket.socket() as bus:
-                try:
-                    clients.bind(("127.0.0.1", port))
-                    bus.bind(("127.0.0.1", port + 10_000))
-                except OSError:
-                    continue
-            if port not in [node.port for node in self.nodes]:
-                return port
 
     @property
     def url(self):

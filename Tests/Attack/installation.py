@@ -74,7 +74,7 @@ class Installation:
 
     def command(self, *words):
         """`taskflow ...` as an operator types it."""
-        environment = {**os.environ, **self.settings}
+        environment = {**lab.surroundings(), **self.settings}
         environment["TASKFLOW_AUTH_DATABASE_URL"] = re.sub(
             r"/[^/]*$", "/" + self.database, self.settings["TASKFLOW_AUTH_DATABASE_URL"]
         )

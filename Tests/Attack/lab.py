@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -23,6 +24,10 @@ import origin
 import wire
 
 HERE = pathlib.Path(__file__).resolve().parent
+# At the end: both folders have a run.py.
+sys.path.append(str(HERE.parent / "Acceptance"))
+from stores import free_port, surroundings  # noqa: E402
+
 REPOSITORY = HERE.parent.parent
 BINARY = os.environ.get("TASKFLOW_ATTACK_BINARY", "")
 SECRET_KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -37,12 +42,6 @@ def encode(data):
 
 def compact(value):
     return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Lab:
@@ -61,7 +60,7 @@ class Lab:
         self.configuration.write_text(self.text)
         self.log = self.folder / "gateway.log"
         self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("TASKFLOW_")},
+            **surroundings(),
             "TASKFLOW_SECRET": "s" * 40,
             "TASKFLOW_PUBLIC_URL": self.url,
             "TASKFLOW_LOG_FORMAT": "json",

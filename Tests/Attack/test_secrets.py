@@ -219,7 +219,7 @@ class Files(unittest.TestCase):
         """`taskflow ...` under an umask of nothing."""
         subprocess.run(
             [lab.BINARY, *map(str, words)],
-            env={**os.environ, **environment},
+            env={**lab.surroundings(), **environment},
             umask=0,
             check=True,
             capture_output=True,

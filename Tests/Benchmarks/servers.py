@@ -7,8 +7,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "Acceptance"))
+from stores import free_port, surroundings  # noqa: E402
 
 SERVICES = ["auth", "organization", "project", "task", "notification"]
 # Two for each processor: Postgres shares the two of them with all the rest.
@@ -17,12 +21,6 @@ POOL = 4
 POSTGRES_SETTINGS = {"listen_addresses": "", "max_connections": "200", "shared_buffers": "512MB",
                      "log_timezone": "UTC", "timezone": "UTC", "max_wal_size": "4GB", "track_commit_timestamp": "on",
                      "jit": "off"}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def postgres_tool(name):
@@ -52,7 +50,7 @@ class Machine:
         self.postgres = self.redis = None
 
     def run(self, words, environment=None, cwd=None):
-        process = subprocess.Popen(words, env={**os.environ, **(environment or {})}, cwd=cwd or self.folder,
+        process = subprocess.Popen(words, env={**surroundings(), **(environment or {})}, cwd=cwd or self.folder,
                                    stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         self.started.append(process)
         return process
@@ -114,7 +112,7 @@ class Machine:
         }
 
     def migrate(self, settings):
-        subprocess.run([self.binary, "migrate"], env={**os.environ, **settings}, cwd=self.folder, check=True,
+        subprocess.run([self.binary, "migrate"], env={**surroundings(), **settings}, cwd=self.folder, check=True,
                        stdout=self.log, stderr=self.log)
 
 

@@ -1,4 +1,5 @@
 """A run: brings an installation up, lets the load work on it while faults come and go, then heals and judges."""
+import itertools
 import pathlib
 import random
 import shutil
@@ -243,7 +244,8 @@ class Recovery(threading.Thread):
             try:
                 if wanted is None:
                     wanted = committed(bench)
-                reason = bench.probe.failure() or lagging(bench, wanted)
+                many = bench.probe.failure_of_many() if kind == "net-half-open" else ""
+                reason = bench.probe.failure() or many or lagging(bench, wanted)
             except (OSError, ValueError) as error:
                 reason = f"Postgres: {error}"
             if not reason:
@@ -286,14 +288,18 @@ def lagging(bench, wanted):
 class Probe:
     """One request to every service through each gateway, as an admin of the first organization."""
 
+    # How many ask at once where connections may have stayed dead: through both gateways more than a service has
+    # connections to Postgres, so that none is found dead long after.
+    MANY = 6
     PATHS = ["/api/organization/", "/api/project_management/projects/?page_size=1", "/api/project/tasks/?page_size=1",
              "/api/notifications/?page_size=1", "/api/account/sessions/?page_size=1"]
 
     def __init__(self, bench):
         self.lock = threading.Lock()
         organization = bench.organizations[0]
-        self.session = Session(bench.judge, bench.gateways, random.Random(f"{bench.seed}/probe"),
-                               organization.address("admin"), PASSWORD, organization.canary)
+        self.open = lambda: Session(bench.judge, bench.gateways, random.Random(f"{bench.seed}/probe"),
+                                    organization.address("admin"), PASSWORD, organization.canary)
+        self.session = self.open()
 
     def failure(self):
         """What does not answer; nothing if everything does."""
@@ -310,3 +316,29 @@ class Probe:
                     except Maybe as maybe:
                         return f"GET {path} at {gateway}: {maybe}"
         return ""
+
+    def failure_of_many(self):
+        """The same, asked by many at once over new connections, with the token that the one has. Without a renewal: who
+        waits for one finds the dead connections of the others too late."""
+        found = []
+
+        def ask(session, gateway, path):
+            try:
+                answer = session.send("GET", path, gateway=gateway, patience=3)
+                if answer.status != 200:
+                    found.append(f"GET {path} at {gateway} by many: {answer.status} {answer.code}")
+            except Maybe as maybe:
+                found.append(f"GET {path} at {gateway} by many: {maybe}")
+            finally:
+                session.close()
+        with self.lock:
+            threads = []
+            for gateway, path in self.MANY * list(itertools.product(sorted(self.session.gateways), self.PATHS)):
+                session = self.open()
+                session.access = self.session.access
+                threads.append(threading.Thread(target=ask, args=(session, gateway, path)))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return found[0] if found else ""

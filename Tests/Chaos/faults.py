@@ -144,7 +144,8 @@ class Breaker:
         try:
             shutil.copytree(source, target)
         except OSError:
-            # A rewrite was under way.
+            # A rewrite was under way; the next copy comes to the same place.
+            shutil.rmtree(target, ignore_errors=True)
             return
         self.copies.append(target)
         for old in self.copies[:-2]:

@@ -21,6 +21,9 @@ import urllib.request
 from supervisor import Process, tail
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "Acceptance"))
+from stores import free_port, surroundings  # noqa: E402
+
 SERVICES = ["auth", "organization", "project", "task-1", "task-2", "notification"]
 GATEWAYS = ["gateway-1", "gateway-2"]
 SCHEMAS = ["auth", "organization", "project", "task", "notification"]
@@ -40,17 +43,6 @@ def find_program(name):
     if not found:
         sys.exit(f"{name} is not installed")
     return found
-
-
-def free_ports(count):
-    """Ports that are free at this moment; all held until all are chosen."""
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 class Psql:
@@ -122,7 +114,7 @@ class Installation:
 
     def start(self):
         names = [*SERVICES, *GATEWAYS, "admin-1", "admin-2", "postgres", "redis"]
-        self.ports = dict(zip(names, free_ports(len(names))))
+        self.ports = {name: free_port() for name in names}
         self._start_postgres()
         self._start_redis()
         self._start_proxy()
@@ -199,7 +191,7 @@ class Installation:
             return json.loads(self.proxy.stdout.readline())
 
     def _migrate(self):
-        environment = {**os.environ, **self._shared("auth")}
+        environment = {**surroundings(), **self._shared("auth")}
         environment["TASKFLOW_ADMIN_DATABASE_URL"] = self.database_url("chaos_admin", self.passwords["admin"])
         for schema in SCHEMAS:
             environment[f"TASKFLOW_{schema.upper()}_DATABASE_URL"] = self.database_url(
@@ -228,7 +220,7 @@ class Installation:
         return values | self.settings
 
     def _environment(self, name):
-        values = {**os.environ, **self._shared(name)}
+        values = {**surroundings(), **self._shared(name)}
         if name in GATEWAYS:
             number = name[-1]
             values["TASKFLOW_GATEWAY_LISTEN"] = f"127.0.0.1:{self.ports[name]}"
@@ -298,7 +290,7 @@ class Installation:
 
     def events_status(self):
         """`taskflow events status`, and whether everything in it is at rest."""
-        environment = {**os.environ, **self._shared("nobody")}
+        environment = {**surroundings(), **self._shared("nobody")}
         done = subprocess.run([self.binary, "events", "status"], env=environment, cwd=self.folder, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         wanted = {"depth": "0", "lag": "0", "retrying": "0", "parked": "0"}

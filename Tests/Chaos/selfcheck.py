@@ -31,14 +31,19 @@ def sql(bench, name, check, do, undo):
     return Injection(name, check, lambda: bench.installation.sql.run(do), lambda: bench.installation.sql.run(undo))
 
 
-def kept(table, condition, change):
+def kept(bench, table, condition, change):
     """SQL that does something to one row, and SQL that puts the row back."""
     schema, name = table.split(".")
+    # What the server generates can be given to nobody, and comes by itself.
+    rows = bench.installation.sql.query(
+        "SELECT column_name AS name FROM information_schema.columns WHERE is_generated = 'NEVER' "
+        f"AND (table_schema, table_name) = ('{schema}', '{name}') ORDER BY ordinal_position")
+    columns = ", ".join(row["name"] for row in rows)
     copy = f"public.kept_{schema}_{name}"
     return (f"CREATE TABLE {copy} AS SELECT * FROM {table} WHERE {condition} LIMIT 1; {change.format(copy=copy)}",
             # Without the triggers of foreign keys: what hangs on the row must not go with it.
             f"BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM {table} t USING {copy} k WHERE {{key}}; "
-            f"INSERT INTO {table} SELECT * FROM {copy}; DROP TABLE {copy}; COMMIT;")
+            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {copy}; DROP TABLE {copy}; COMMIT;")
 
 
 def injections(bench):
@@ -53,7 +58,7 @@ def injections(bench):
     at = f"{mine} AND id = {task.id}"
 
     def row(name, check, table, condition, change, match=key):
-        do, undo = kept(table, condition, change)
+        do, undo = kept(bench, table, condition, change)
         return sql(bench, name, check, do, undo.format(key=match))
     found = [
         row("a task is missing in Notification's replica", "read model of notification: tasks", "notification.task",

@@ -6,15 +6,13 @@ import subprocess
 import time
 
 from load import Company, Load
-from stage import PASSWORD, SERVICES, Stage, expect, free_port, wait_for
+from stage import PASSWORD, SERVICES, LeftOut, Stage, expect, free_port, wait_for
 
 SESSIONS = 4
 
 
 class Pooler:
-    def __init__(self, stage):
-        program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
-        expect(program, "pgbouncer is missing: apt-get install pgbouncer")
+    def __init__(self, stage, program):
         self.port = free_port()
         self.postgres, folder = stage.postgres, stage.postgres.folder
         self.log = folder / "pgbouncer.log"
@@ -53,8 +51,11 @@ auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
 
 
 def drill(binary, say, keep=False):
+    program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+    if not program:
+        raise LeftOut("pgbouncer is missing: apt-get install pgbouncer")
     stage = Stage(binary, copies=2)
-    pooler = Pooler(stage)
+    pooler = Pooler(stage, program)
     try:
         for name in SERVICES:
             key = f"TASKFLOW_{name.upper()}"

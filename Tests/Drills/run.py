@@ -3,7 +3,8 @@
 
     Tests/Drills/run.py [--binary .build/debug/taskflow] [NAME ...]
 
-Without a name all are played, one after the other. Each prints its figures; the last line counts.
+Without a name all are played, one after the other. Each prints its figures; the last line counts. What needs something
+that this machine has not (pgbouncer, the right to mount a disk) is left out, and said so.
 """
 import argparse
 import importlib
@@ -11,6 +12,8 @@ import pathlib
 import sys
 import time
 import traceback
+
+from stage import Failed, LeftOut
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODULES = {
@@ -32,8 +35,8 @@ def main():
         parser.error(f"no drill is called {unknown[0]}; there are {', '.join(MODULES)}")
     if not pathlib.Path(arguments.binary).is_file():
         parser.error(f"{arguments.binary} is not there: build it, or give --binary")
-    sys.path.insert(0, str(HERE))
     passed = failed = 0
+    left_out = []
     for name in arguments.names or MODULES:
         print(f"{name}: begins", flush=True)
         begun = time.monotonic()
@@ -42,14 +45,18 @@ def main():
             module.drill(arguments.binary, lambda *words: print(" ", *words, flush=True), keep=arguments.keep)
             passed += 1
             verdict = "passed"
+        except LeftOut as lack:
+            left_out.append(name)
+            verdict = "left out"
+            print(f"  {lack}")
         except Exception as error:  # noqa: BLE001: whatever it is, the others are still to be played
             failed += 1
             verdict = "failed"
-            if type(error).__name__ != "Failed":
+            if not isinstance(error, Failed):
                 traceback.print_exc(file=sys.stdout)
             print(f"  {error}")
         print(f"{name}: {verdict} in {time.monotonic() - begun:.0f} s", flush=True)
-    print(f"drills: {passed} passed, {failed} failed")
+    print(f"drills: {passed} passed, {failed} failed" + (f", left out: {', '.join(left_out)}" if left_out else ""))
     sys.exit(1 if failed else 0)
 
 

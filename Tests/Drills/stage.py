@@ -17,11 +17,15 @@ import urllib.request
 
 # At the end: both folders have a run.py and more that are called alike.
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "Acceptance"))
-from stores import Failed, Redis, RedisCluster, expect, free_port, wait_for  # noqa: E402, F401
+from stores import Failed, Redis, RedisCluster, expect, free_port, surroundings, wait_for  # noqa: E402, F401
 
 SERVICES = ["auth", "organization", "project", "task", "notification"]
 SECRET = "drill-secret-0123456789-0123456789-abcdef"
 PASSWORD = "drill-password"
+
+
+class LeftOut(Exception):
+    """What a drill needs and this machine has not."""
 
 
 def postgres_program(name):
@@ -189,7 +193,7 @@ class Stage:
     def environment(self, process=None):
         """The settings of a process, or of a command."""
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("TASKFLOW_")},
+            **surroundings(),
             "TASKFLOW_SECRET": SECRET, "TASKFLOW_PUBLIC_URL": self.gateways[0].origin if self.gateways else "http://x",
             "TASKFLOW_REDIS_URL": self.redis_url, "TASKFLOW_ADMIN_DATABASE_URL": self.postgres.admin,
             "TASKFLOW_RATE_LIMITS": "off", "TASKFLOW_OVERDUE_INTERVAL": "1", "TASKFLOW_REMINDER_INTERVAL": "60",

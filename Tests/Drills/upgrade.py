@@ -3,6 +3,7 @@
 The new version is the same program with one more migration (TASKFLOW_DRILL_MIGRATION, debug builds only); the old one
 does not know it.
 """
+import contextlib
 import os
 import random
 import signal
@@ -13,13 +14,18 @@ from load import Company, Load
 from stage import Stage, expect, wait_for
 
 KILLS = 8
+# Who holds this advisory lock keeps a migration in the middle of its file.
+LOCK = 9999
 # What a release would do to a table in use: expand only, and slow enough to be killed in the middle of it.
-SQL = """
+SQL = f"""
 CREATE TABLE drill (organization_id uuid NOT NULL, id bigint NOT NULL, PRIMARY KEY (organization_id, id));
 ALTER TABLE drill ENABLE ROW LEVEL SECURITY;
 ALTER TABLE drill FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON drill
     USING (organization_id = (SELECT nullif(current_setting('app.organization_id', true), '')::uuid));
+DO $$ BEGIN
+    WHILE NOT pg_try_advisory_xact_lock({LOCK}) LOOP PERFORM pg_sleep(0.05); END LOOP;
+END $$;
 SELECT pg_sleep(3);
 CREATE INDEX drill_id ON drill (organization_id, id DESC);
 ALTER TABLE task ADD COLUMN drill text;
@@ -70,25 +76,26 @@ def drill(binary, say, keep=False):
 
 def kill_migrations(stage, new, random_):
     """Ends `migrate` without a warning, at random moments and inside the new file; how many were killed, and how many
-    of them inside."""
+    of them inside. None gets to its end by being faster than the kill."""
     killed = midway = 0
     begun = time.monotonic()
     stage.run("migrate")
     whole = time.monotonic() - begun
     for attempt in range(KILLS):
-        process = subprocess.Popen([stage.binary, "migrate"], env=stage.environment() | new, cwd=stage.folder,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if attempt % 2:
-            wait_for(lambda: is_inside(stage) or process.poll() is not None, "the new file is run", 60, every=0.05)
-            time.sleep(random_.uniform(0, 1))
-        else:
-            time.sleep(random_.uniform(0.02, whole))
-        inside = is_inside(stage)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-            midway += inside
-        process.wait()
+        with held(stage):
+            process = subprocess.Popen([stage.binary, "migrate"], env=stage.environment() | new, cwd=stage.folder,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if attempt % 2:
+                wait_for(lambda: is_inside(stage) or process.poll() is not None, "the new file is run", 60, every=0.05)
+                time.sleep(random_.uniform(0, 1))
+            else:
+                time.sleep(random_.uniform(0.02, whole))
+            inside = is_inside(stage)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+                midway += inside
+            process.wait()
         # The server goes on until it notices; then everything of it is rolled back.
         wait_for(lambda: stage.postgres.sql(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'taskflow-migrate'") == [["0"]],
@@ -96,6 +103,21 @@ def kill_migrations(stage, new, random_):
     expect(killed == KILLS, f"only {killed} of {KILLS} migrations were killed before their end")
     expect(midway >= KILLS / 2, f"only {midway} migrations were killed in the middle of the new file")
     return killed, midway
+
+
+@contextlib.contextmanager
+def held(stage):
+    """Whoever runs the new file meanwhile does not get beyond its middle."""
+    process = subprocess.Popen(["psql", "-XqAt", stage.postgres.admin], stdin=subprocess.PIPE, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        process.stdin.write(f"SELECT 'held' FROM pg_advisory_lock({LOCK});\n")
+        process.stdin.flush()
+        expect(process.stdout.readline() == "held\n", "no session that holds the migration")
+        yield
+    finally:
+        process.stdin.close()
+        process.wait()
 
 
 def is_inside(stage):
