@@ -24,7 +24,8 @@ import measures
 import servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PICTURES = ["one-gateway", "one-task", "list-task", "post-task", "post-notification", "keys-gateway"]
+# What is asked, and whose time it is; `serve` is everything in one process.
+PICTURES = ["one-gateway", "one-task", "one-serve", "list-task", "post-task", "post-notification", "keys-gateway"]
 WIDTH, ROW, SMALLEST = 1200, 16, 0.0033
 
 
@@ -118,11 +119,13 @@ def main():
     try:
         machine.start_servers()
         total = data.SIZES[options.size]
-        installation = servers.Installation(machine, bench.prepared(machine, "taskflow", 0, total))
+        settings = bench.prepared(machine, "taskflow", 0, total)
+        six, one = servers.Installation(machine, settings), servers.Installation(machine, settings, single=True)
         work = measures.Measures(machine, options, bench.say)
-        tokens = bench.log_in(installation, range(1, data.ORGANIZATIONS + 1))
+        tokens = bench.log_in(six, range(1, data.ORGANIZATIONS + 1))
         for name in options.names or PICTURES:
             kind, service = name.split("-")
+            installation = one if service == "serve" else six
             asked = requests(kind, work, tokens, total)
             work.driver.run(installation.origin, asked, 32, 2)
             recorded = folder / "perf.data"
@@ -135,7 +138,8 @@ def main():
             target = ROOT / f"docs/benchmarks/flame-{name}.svg"
             target.write_text(picture(f"{service} at {rate:,.0f} requests/s ({kind})", stacks(recorded)))
             bench.say(f"{target.relative_to(ROOT)}: {target.stat().st_size // 1000} KB")
-        installation.stop()
+        six.stop()
+        one.stop()
     finally:
         machine.stop()
         shutil.rmtree(folder, ignore_errors=True)
