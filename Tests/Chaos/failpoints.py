@@ -118,7 +118,8 @@ class Installation:
 
     def migrate(self, database, armed=None):
         """The exit code of a migration of every schema."""
-        environment = {**self.environment, "TASKFLOW_ADMIN_DATABASE_URL": f"{self.admin}/{database}"}
+        environment = {key: f"{value.rsplit('/', 1)[0]}/{database}" if key.endswith("_DATABASE_URL") else value
+                       for key, value in self.environment.items()}
         if armed:
             environment["TASKFLOW_FAILPOINT"] = armed
         return subprocess.run([self.binary, "migrate"], env=environment, cwd=self.folder, stdout=self.output,

@@ -111,6 +111,7 @@ import Testing
         )
         #expect(RedisClient.isValid(url: servers.redisURL))
         #expect(!servers.redisURL.contains("?") && !servers.sockets.contains(","))
+        #expect(name != "plain" || servers.redisURL == "unix://\(servers.sockets)/redis/redis.sock")
         #expect(servers.redisURL.removingPercentEncoding == "unix://\(servers.sockets)/redis/redis.sock")
     }
 }

@@ -125,15 +125,15 @@ struct EmbeddedServers: Sendable {
 
     /// libpq URI for a role, over the socket.
     func postgresURL(role: String, password: String, database: String = EmbeddedServers.database) -> String {
-        "postgresql://\(role):\(password)@\(encoded(sockets)):5432/\(database)"
+        let host = sockets.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? sockets
+        return "postgresql://\(role):\(password)@\(host):5432/\(database)"
     }
 
-    /// URL of the Redis socket.
-    var redisURL: String { "unix://\(encoded("\(sockets)/redis/redis.sock", but: "/"))" }
-
-    private func encoded(_ path: String, but others: String = "") -> String {
-        let plain = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: others))
-        return path.addingPercentEncoding(withAllowedCharacters: plain) ?? path
+    /// URL of the Redis socket; encoded no more than it has to be, since people read it.
+    var redisURL: String {
+        let path = "\(sockets)/redis/redis.sock"
+        let plain = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "/-._~"))
+        return "unix://\(path.addingPercentEncoding(withAllowedCharacters: plain) ?? path)"
     }
 
     private static func postgresProgram(_ name: String) throws -> String {
