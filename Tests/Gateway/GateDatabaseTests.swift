@@ -158,73 +158,69 @@ struct GateDatabaseTests {
         }
     }
 
-    /// Else a thief whose session the owner has ended could keep the owner out by going on with it.
-    @Test func anEndedTokenUsesUpNothingOfItsOwner() async throws {
+    /// A gateway, and two tokens of one session as fields: one that has ended, and one that lives.
+    private func withEndedToken(
+        rates: String = "",
+        routes: String = "",
+        _ body: (_ gateway: RunningGateway, _ ended: String, _ living: String) async throws -> Void
+    ) async throws {
         let tokens = TokenMaker()
         let service = try await FakeService.start { request in
             request.head.target == "/.well-known/jwks.json" ? .ok(tokens.jwks) : .ok()
         }
         let ended = "Authorization: Bearer \(try tokens.token())\r\n"
         let living = "Authorization: Bearer \(try tokens.token(generation: 2))\r\n"
-        try await withRedis { redis in
-            let run = try #require(redis.serverRunID)
-            _ = try await redis.send(RedisCommand("SET", "{auth}:confirmed", run))
-            _ = try await redis.send(RedisCommand("SET", "{auth}:session:\(tokens.session)", "2", "EX", "60"))
-            let settings = ["TASKFLOW_REDIS_URL": url]
-            try await RunningGateway.run(RunningGateway.text(service: service), settings: settings) { gateway in
-                var statuses: [Int] = []
-                // Another suite takes back for a moment what Auth has confirmed: 503 then, which is counted no more.
-                while statuses.filter({ $0 == 401 }).count < 20, statuses.count < 1000 {
-                    statuses.append(try await gateway.get("/closed/a", ended).status)
-                }
-                #expect(Set(statuses).isSubset(of: [401, 503]))
-                var answer = try await gateway.get("/closed/a", living)
-                for _ in 0..<1000 where answer.status == 503 { answer = try await gateway.get("/closed/a", living) }
-                #expect(answer.status == 200)
-                #expect(answer.field("ratelimit")?.contains("r=4") == true)
-            }
-        }
-    }
-
-    /// Else somebody with an ended session could take back what others have used of a limit that all share.
-    @Test func anEndedTokenThatOneLimitRefusesTakesNothingBackFromAnother() async throws {
-        let tokens = TokenMaker()
-        let service = try await FakeService.start { request in
-            request.head.target == "/.well-known/jwks.json" ? .ok(tokens.jwks) : .ok()
-        }
-        let ended = "Authorization: Bearer \(try tokens.token())\r\n"
-        let living = "Authorization: Bearer \(try tokens.token(generation: 2))\r\n"
-        let text = RunningGateway.text(
-            rates: "rate own 2/h by user\nrate all 100/h by organization",
-            routes: """
-                route /both {
-                    methods GET   to auth   auth required   limit own, all
-                }
-                route /all {
-                    methods GET   to auth   auth required   limit all
-                }
-                """,
-            service: service
-        )
+        let text = RunningGateway.text(rates: rates, routes: routes, service: service)
         try await withRedis { redis in
             let run = try #require(redis.serverRunID)
             _ = try await redis.send(RedisCommand("SET", "{auth}:confirmed", run))
             _ = try await redis.send(RedisCommand("SET", "{auth}:session:\(tokens.session)", "2", "EX", "60"))
             try await RunningGateway.run(text, settings: ["TASKFLOW_REDIS_URL": url]) { gateway in
-                // Another suite takes back for a moment what Auth has confirmed: 503 then, which is counted no more.
-                func ask(_ path: String, _ token: String) async throws -> String {
-                    var answer = try await gateway.get(path, token)
-                    for _ in 0..<1000 where answer.status == 503 { answer = try await gateway.get(path, token) }
-                    return answer
-                }
-                var statuses: [Int] = []
-                for _ in 0..<3 { statuses.append(try await ask("/both", living).status) }
-                for _ in 0..<10 { statuses.append(try await ask("/both", ended).status) }
-                #expect(statuses == [200, 200, 429] + [Int](repeating: 401, count: 10))
-                let answer = try await ask("/all", living)
-                #expect(answer.status == 200)
-                #expect(answer.field("ratelimit")?.contains("r=97") == true)
+                try await body(gateway, ended, living)
             }
+        }
+    }
+
+    /// Another suite takes back for a moment what Auth has confirmed: 503 then, which counts for nothing.
+    private func confirmed(_ ask: () async throws -> String) async throws -> String {
+        var answer = try await ask()
+        for _ in 0..<1000 where answer.status == 503 { answer = try await ask() }
+        return answer
+    }
+
+    /// Else a thief whose session the owner has ended could keep the owner out by going on with it.
+    @Test func anEndedTokenUsesUpNothingOfItsOwner() async throws {
+        try await withEndedToken { gateway, ended, living in
+            for _ in 0..<20 {
+                let answer = try await confirmed { try await gateway.get("/closed/a", ended) }
+                #expect(answer.status == 401)
+            }
+            let answer = try await confirmed { try await gateway.get("/closed/a", living) }
+            #expect(answer.status == 200)
+            #expect(answer.field("ratelimit")?.contains("r=4") == true)
+        }
+    }
+
+    /// Else somebody with an ended session could take back what others have used of a limit that all share.
+    @Test func anEndedTokenThatOneLimitRefusesTakesNothingBackFromAnother() async throws {
+        let routes = """
+            route /both {
+                methods GET   to auth   auth required   limit own, all
+            }
+            route /all {
+                methods GET   to auth   auth required   limit all
+            }
+            """
+        let rates = "rate own 2/h by user\nrate all 100/h by organization"
+        try await withEndedToken(rates: rates, routes: routes) { gateway, ended, living in
+            var statuses: [Int] = []
+            for token in [living, living, living] + [String](repeating: ended, count: 10) {
+                statuses.append(try await confirmed { try await gateway.get("/both", token) }.status)
+            }
+            #expect(statuses == [200, 200, 429] + [Int](repeating: 401, count: 10))
+            let answer = try await confirmed { try await gateway.get("/all", living) }
+            #expect(answer.status == 200)
+            #expect(answer.field("ratelimit")?.contains("r=97") == true)
         }
     }
 }
