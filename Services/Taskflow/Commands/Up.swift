@@ -195,16 +195,17 @@ struct Welcome: Service {
             "organization": "Demo"}
             """
         request.body = .bytes(ByteBuffer(string: body))
+        var isMade = false
+        // Also where a signal comes meanwhile: a login that may not be there is not to be shown at the next start.
+        defer { if !isMade { installation.forgetDemoLogin() } }
         do {
             // Kept first: without it nobody could log in to what was made.
             try installation.keep(login)
-            let answer = try await client.execute(request, timeout: .seconds(30))
-            if answer.status == .created { return login }
+            isMade = try await client.execute(request, timeout: .seconds(30)).status == .created
         } catch  where !(error is CancellationError) {
             Program.warn("no demo login could be made: \(error)")
         }
-        installation.forgetDemoLogin()
-        return nil
+        return isMade ? login : nil
     }
 }
 

@@ -35,7 +35,7 @@ final class KeptServer: Service {
         self.logger = logger
     }
 
-    /// Its process, for now.
+    /// Its process, until it is started again.
     var pid: pid_t { child.withLock { $0.pid } }
 
     /// Until the installation is told to stop: what ends after that was stopped by ``stop()``.
